@@ -85,12 +85,17 @@ function installPackages() {
     shell: npm.shell,
   });
   if (result.status === 0) return;
-  const output = `${result.error?.message ?? ""}${result.stdout ?? ""}${result.stderr ?? ""}`.trim();
-  const isNetwork = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|network/.test(output);
+  const isNetwork = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH/.test(result.stderr);
   const hint = isNetwork
-    ? "npm could not reach its registry (see `npm config get registry`). Check the network or the proxy"
-    : "Installing the packages failed. See npm's words above";
-  throw new SetupError(`npm said:\n${output}\n\n${hint}, then try again.`);
+    ? "npm could not reach its registry (see `npm config get registry`): check the network or the proxy"
+    : "Installing the packages failed: see npm's words above";
+  throw new SetupError(`npm said:\n${wordsOf(result)}\n\n${hint}, then try again.`);
+}
+
+/** npm's complaint without the manual page that it prints after some. */
+function wordsOf({ error, stdout, stderr }) {
+  const text = `${error?.message ?? ""}${stdout ?? ""}${stderr ?? ""}`;
+  return text.split(/^npm error Usage:/m)[0].trim();
 }
 
 /** The npm that started this script, else the one on PATH (a .cmd on Windows, which needs a shell). */
