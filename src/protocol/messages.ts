@@ -8,33 +8,42 @@ import { TASK_STATES } from "../task/task.ts";
  */
 const strict = { additionalProperties: false } as const;
 
+// Half of a surrogate pair cannot be written as UTF-8, so it would come back as another text.
+const wellFormed = "^\\P{Cs}*$";
+
 const EpochMs = Type.Integer({ minimum: 0, maximum: LIMITS.runAtMax, description: "Epoch milliseconds." });
 const Json = Type.Unknown({ description: "Any JSON." });
 const QueueNameText = Type.String({
   pattern: QUEUE_NAME.source,
   description: "1 to 100 of A-Z a-z 0-9 . _ -, beginning with a letter or digit.",
 });
-const LeaseTokenText = Type.String({ minLength: 1, maxLength: 200, description: "From the claim's `lease.token`." });
+const LeaseTokenText = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  description: "From the claim's `lease.token`.",
+});
 const IdText = Type.String({ minLength: 1, maxLength: LIMITS.idLengthMax });
-const WorkerLabel = Type.String({ maxLength: LIMITS.workerLengthMax });
+const WorkerLabel = Type.String({ maxLength: LIMITS.workerLengthMax, pattern: wellFormed });
 const WaitMs = Type.Integer({ minimum: 0, maximum: LIMITS.waitMsMax });
 const LeaseMs = Type.Integer({ minimum: LIMITS.leaseMsMin, maximum: LIMITS.leaseMsMax });
 const DelayMs = Type.Integer({ minimum: 0, maximum: LIMITS.delayMsMax });
 const MaxAttempts = Type.Integer({ minimum: LIMITS.maxAttemptsMin, maximum: LIMITS.maxAttemptsMax });
-const Tags = Type.Record(
-  Type.String({ minLength: 1, maxLength: LIMITS.tagKeyLengthMax }),
-  Type.String({ maxLength: LIMITS.tagValueLengthMax }),
-  { maxProperties: LIMITS.tagsMax },
-);
-const State = Type.Union(TASK_STATES.map((state) => Type.Literal(state)));
-const FinishedOrNot = Type.Union([State, Type.Literal("pruned")]);
+const Tags = Type.Unsafe<Readonly<Record<string, string>>>({
+  type: "object",
+  additionalProperties: { type: "string", maxLength: LIMITS.tagValueLengthMax, pattern: wellFormed },
+  propertyNames: { type: "string", minLength: 1, maxLength: LIMITS.tagKeyLengthMax, pattern: wellFormed },
+  maxProperties: LIMITS.tagsMax,
+  description: "Text values by name.",
+});
+const State = Type.Enum([...TASK_STATES]);
+const StateButLeased = Type.Enum(["scheduled", "ready", "completed", "dead", "cancelled"]);
 
 export const BackoffPatch = Type.Object(
   {
-    type: Type.Optional(Type.Union([Type.Literal("fixed"), Type.Literal("linear"), Type.Literal("exponential")])),
+    type: Type.Optional(Type.Enum(["fixed", "linear", "exponential"])),
     baseMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.backoffBaseMsMax })),
     capMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.backoffCapMsMax })),
-    jitter: Type.Optional(Type.Union([Type.Literal("none"), Type.Literal("equal"), Type.Literal("full")])),
+    jitter: Type.Optional(Type.Enum(["none", "equal", "full"])),
   },
   strict,
 );
@@ -46,11 +55,13 @@ export const EnqueueBody = Type.Object(
     priority: Type.Optional(Type.Integer({ minimum: LIMITS.priorityMin, maximum: LIMITS.priorityMax })),
     delayMs: Type.Optional(DelayMs),
     runAt: Type.Optional(
-      Type.Union([EpochMs, Type.String({ maxLength: 40, description: "ISO 8601." })]),
+      Type.Union([EpochMs, Type.String({ maxLength: 40, description: "ISO 8601 with a zone." })]),
     ),
     maxAttempts: Type.Optional(MaxAttempts),
     backoff: Type.Optional(BackoffPatch),
-    idempotencyKey: Type.Optional(Type.String({ minLength: 1, maxLength: LIMITS.idempotencyKeyLengthMax })),
+    idempotencyKey: Type.Optional(
+      Type.String({ minLength: 1, maxLength: LIMITS.idempotencyKeyLengthMax, pattern: wellFormed }),
+    ),
     tags: Type.Optional(Tags),
   },
   strict,
@@ -98,14 +109,17 @@ export const ReleaseBody = Type.Object(
 );
 export type ReleaseBody = Static<typeof ReleaseBody>;
 
-export const HeartbeatBody = Type.Object({ leaseToken: LeaseTokenText, leaseMs: Type.Optional(LeaseMs) }, strict);
+export const HeartbeatBody = Type.Object(
+  { leaseToken: LeaseTokenText, leaseMs: Type.Optional(LeaseMs) },
+  strict,
+);
 export type HeartbeatBody = Static<typeof HeartbeatBody>;
 
 export const OutcomeBody = Type.Object(
   {
     id: IdText,
     leaseToken: LeaseTokenText,
-    outcome: Type.Union([Type.Literal("complete"), Type.Literal("nack"), Type.Literal("release")]),
+    outcome: Type.Enum(["complete", "nack", "release"]),
     result: Type.Optional(Json),
     error: Type.Optional(Type.String()),
     delayMs: Type.Optional(DelayMs),
@@ -172,6 +186,8 @@ export const RequeueBody = Type.Object(
 );
 export type RequeueBody = Static<typeof RequeueBody>;
 
+/** For routes that take nothing. */
+export const NoFields = Type.Object({}, strict);
 export const QueueParams = Type.Object({ queue: QueueNameText }, strict);
 export const TaskParams = Type.Object({ id: Type.String() }, strict);
 export const ResultQuery = Type.Object({ waitMs: Type.Optional(WaitMs) }, strict);
@@ -183,7 +199,7 @@ export const ListQuery = Type.Object(
   },
   strict,
 );
-export const PurgeQuery = Type.Object({ state: State }, strict);
+export const PurgeQuery = Type.Object({ state: StateButLeased }, strict);
 
 /** The answers. */
 export const FailureMessage = Type.Object({
@@ -218,7 +234,7 @@ export const TaskMessage = Type.Object({
   failures: Type.Optional(Type.Array(FailureMessage)),
   result: Type.Optional(Json),
   finishedAt: Type.Optional(EpochMs),
-  deadReason: Type.Optional(Type.Union([Type.Literal("attempts"), Type.Literal("refused")])),
+  deadReason: Type.Optional(Type.Enum(["attempts", "refused"])),
   lease: Type.Optional(LeaseMessage),
 });
 export type TaskMessage = Static<typeof TaskMessage>;
@@ -259,7 +275,7 @@ export const EnqueueBatchAnswer = Type.Object({
 });
 
 export const ResultAnswer = Type.Object({
-  state: FinishedOrNot,
+  state: State,
   result: Type.Optional(Json),
   lastError: Type.Optional(Type.String()),
   finishedAt: Type.Optional(EpochMs),
@@ -301,10 +317,10 @@ const Percentiles = Type.Object({
 export const QueueConfigMessage = Type.Object({
   maxAttempts: Type.Integer(),
   backoff: Type.Object({
-    type: Type.Union([Type.Literal("fixed"), Type.Literal("linear"), Type.Literal("exponential")]),
+    type: Type.Enum(["fixed", "linear", "exponential"]),
     baseMs: Type.Integer(),
     capMs: Type.Integer(),
-    jitter: Type.Union([Type.Literal("none"), Type.Literal("equal"), Type.Literal("full")]),
+    jitter: Type.Enum(["none", "equal", "full"]),
   }),
   leaseMs: Type.Integer(),
   maxDepth: Type.Union([Type.Null(), Type.Integer()]),

@@ -16,6 +16,8 @@ export const LIMITS = {
   payloadBytesMax: 1024 * 1024,
   /** A request body, the payloads of one claim, and a page of a listing. */
   bodyBytesMax: 16 * 1024 * 1024,
+  /** How deep arrays and objects may nest in a body: deeper ones break the parsers of other languages. */
+  jsonDepthMax: 512,
   batchMax: 1_000,
   claimMax: 1_000,
   claimQueuesMax: 16,
