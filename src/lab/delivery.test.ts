@@ -84,6 +84,9 @@ describe("delivery audit", () => {
   });
 
   it("is not exact when nothing was claimed", () => {
-    expect(aLedger({ finished: 0, waiting: 2 }).audit(2)).toMatchObject({ exact: false, controlCaught: false });
+    expect(aLedger({ finished: 0, waiting: 2 }).audit(2)).toMatchObject({
+      exact: false,
+      controlCaught: false,
+    });
   });
 });

@@ -2,8 +2,8 @@ import {
   type EventLoopUtilization,
   type IntervalHistogram,
   monitorEventLoopDelay,
-  PerformanceObserver,
   type PerformanceEntry,
+  PerformanceObserver,
   performance,
 } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
