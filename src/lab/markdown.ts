@@ -58,7 +58,7 @@ function targetTable({ targets }: Report): string {
     ["target", "must", "goal", "measured", "verdict"],
     targets.map(({ what, unit, better, must, goal, measured, min = measured, max = measured, verdict }) => [
       what,
-      `${sign[better]} ${figure(must)} ${unit}`,
+      must === undefined ? "–" : `${sign[better]} ${figure(must)} ${unit}`,
       `${sign[better]} ${figure(goal)} ${unit}`,
       `${withSpread({ median: measured, min, max })} ${unit}`,
       verdicts[verdict],

@@ -142,7 +142,7 @@ export const Report = Type.Object(
           what: Type.String(),
           unit: Type.String(),
           better: Type.Union([Type.Literal("lower"), Type.Literal("higher")]),
-          must: Type.Number(),
+          must: Type.Optional(Type.Number()),
           goal: Type.Number(),
           measured: Type.Number(),
           min: Type.Optional(Type.Number()),

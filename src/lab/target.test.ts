@@ -32,6 +32,13 @@ describe("target", () => {
     });
   });
 
+  it("asks nothing where only a goal is stated", () => {
+    const errors: Target = { what: "errors", unit: "", better: "lower", goal: 0 };
+
+    expect(judge(errors, exactly(0)).verdict).toBe("goal");
+    expect(judge(errors, exactly(3)).verdict).toBe("must");
+  });
+
   it("never calls a figure that is not a number reached", () => {
     expect(judge(latency, exactly(Number.NaN)).verdict).toBe("missed");
     expect(judge(rate, exactly(Number.NaN)).verdict).toBe("missed");

@@ -6,8 +6,8 @@ export interface Target {
   readonly what: string;
   readonly unit: string;
   readonly better: "lower" | "higher";
-  /** Holds before the work counts as done. */
-  readonly must: number;
+  /** Holds before the work counts as done; absent where only the goal is stated. */
+  readonly must?: number;
   readonly goal: number;
 }
 
@@ -30,5 +30,5 @@ export function judge(target: Target, measured: Spread): JudgedTarget {
 function verdictOf({ better, must, goal }: Target, measured: number): Verdict {
   const reaches = (bound: number) => (better === "lower" ? measured <= bound : measured >= bound);
   if (reaches(goal)) return "goal";
-  return reaches(must) ? "must" : "missed";
+  return must === undefined || reaches(must) ? "must" : "missed";
 }

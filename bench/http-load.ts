@@ -1,0 +1,125 @@
+import { DeliveryLedger } from "../src/lab/delivery.ts";
+import { LatencyHistogram } from "../src/lab/histogram.ts";
+import { nowNs } from "../src/lab/nano-clock.ts";
+import { type RawAnswer, RawHttpConnection, rawPost } from "../src/lab/raw-http.ts";
+import { Child } from "./child.ts";
+import type { HttpDuties } from "./http-process.ts";
+
+/** The server in its own process, and connections to it from this one. */
+export class HttpLoad {
+  readonly url: string;
+  readonly server: Child<HttpDuties>;
+  readonly #connections: RawHttpConnection[] = [];
+  #queues = 0;
+
+  private constructor(server: Child<HttpDuties>, url: string) {
+    this.server = server;
+    this.url = url;
+  }
+
+  static async start(): Promise<HttpLoad> {
+    const server = Child.start<HttpDuties>("./http-process.js");
+    return new HttpLoad(server, await server.call("listen", undefined));
+  }
+
+  /** The first `count` connections, opened when they are not yet. */
+  async connections(count: number): Promise<readonly RawHttpConnection[]> {
+    while (this.#connections.length < count) this.#connections.push(await RawHttpConnection.open(this.url));
+    return this.#connections.slice(0, count);
+  }
+
+  /** A fresh queue of `depth` tasks, so that leases of earlier trials are in nobody's way. */
+  async freshQueue(depth: number): Promise<LoadedQueue> {
+    this.#queues += 1;
+    const queue = `bench-${this.#queues}`;
+    const ids = await this.server.call("fill", { queue, count: depth });
+    return new LoadedQueue(this, queue, ids);
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#connections) connection.close();
+    await this.server.call("close", undefined);
+    await this.server.end();
+  }
+}
+
+/** One queue under load, and the account of what came out of it. */
+export class LoadedQueue {
+  readonly name: string;
+  readonly ledger = new DeliveryLedger();
+  readonly #load: HttpLoad;
+
+  constructor(load: HttpLoad, name: string, ids: readonly string[]) {
+    this.#load = load;
+    this.name = name;
+    for (const id of ids) this.ledger.enqueued(id);
+  }
+
+  /** The request that claims one task for longer than any benchmark lasts. */
+  claimRequest(): Buffer {
+    const body = JSON.stringify({ queues: [this.name], max: 1, leaseMs: 3_600_000 });
+    return rawPost(this.#load.url, "/v1/claims", body);
+  }
+
+  /** Does nothing, with the same body. */
+  noopRequest(): Buffer {
+    const body = JSON.stringify({ queues: [this.name], max: 1, leaseMs: 3_600_000 });
+    return rawPost(this.#load.url, "/bench/noop", body);
+  }
+
+  async audit() {
+    return this.ledger.audit(await this.#load.server.call("pending", this.name));
+  }
+}
+
+export interface ClosedLoop {
+  readonly connections: readonly RawHttpConnection[];
+  readonly seconds: number;
+  request(): Buffer;
+  onAnswer(answer: RawAnswer): void;
+}
+
+/** Each connection asks again as soon as it was answered. */
+export async function closedLoop({ connections, seconds, request, onAnswer }: ClosedLoop) {
+  const latency = new LatencyHistogram();
+  const startedAt = nowNs();
+  const end = startedAt + seconds * 1e9;
+  await Promise.all(
+    connections.map(async (connection) => {
+      for (let askedAt = nowNs(); askedAt < end; askedAt = nowNs()) {
+        const answer = await connection.ask(request());
+        latency.record(nowNs() - askedAt);
+        onAnswer(answer);
+      }
+    }),
+  );
+  return { seconds: (nowNs() - startedAt) / 1e9, operations: latency.count, latency };
+}
+
+export interface TaskOnTheWire {
+  readonly id: string;
+  readonly token: string;
+}
+
+const ID = /"id":"([^"]+)"/;
+const TOKEN = /"token":"([^"]+)"/;
+
+/**
+ * The one task of a claim's answer. Found by searching: parsing the JSON would cost the generator more than
+ * the rest of the request. The sample payloads have no such fields.
+ *
+ * @throws {Error} when the answer is no success with a task.
+ */
+export function taskIn({ status, body }: RawAnswer): TaskOnTheWire {
+  const id = ID.exec(body)?.[1];
+  const token = TOKEN.exec(body)?.[1];
+  if (status !== 200 || id === undefined || token === undefined) {
+    throw new Error(`Expected a claimed task, got ${status} ${body.slice(0, 300)}`);
+  }
+  return { id, token };
+}
+
+/** @throws {Error} when the answer has another status. */
+export function expectStatus({ status, body }: RawAnswer, expected: number): void {
+  if (status !== expected) throw new Error(`Expected ${expected}, got ${status} ${body.slice(0, 300)}`);
+}

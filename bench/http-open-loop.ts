@@ -1,0 +1,248 @@
+import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { type PacingResult, paceRequests } from "../src/lab/pacing.ts";
+import { PAYLOAD_BYTES, payloadPool } from "../src/lab/payload.ts";
+import { type RawAnswer, type RawHttpConnection, rawPost } from "../src/lab/raw-http.ts";
+import {
+  type Candidate,
+  latencyNs,
+  type Measure,
+  type RunOptions,
+  runInterleaved,
+  seriesNamed,
+  spreadOfSeries,
+} from "../src/lab/run.ts";
+import { medianOf } from "../src/lab/statistics.ts";
+import { judge } from "../src/lab/target.ts";
+import {
+  closedLoop,
+  expectStatus,
+  HttpLoad,
+  type LoadedQueue,
+  type TaskOnTheWire,
+  taskIn,
+} from "./http-load.ts";
+import { TARGETS } from "./targets.ts";
+
+const DEPTH = 100_000;
+const CLAIMS_PER_SECOND_MAX = 60_000;
+const CONNECTIONS = 50;
+const SATURATION_REPEATS = 3;
+const SATURATION_SECONDS = 1;
+const PAYLOADS = payloadPool();
+
+/** Which latency do callers see at half of what the server can do? */
+export const httpOpenLoop: Benchmark = {
+  name: "http-open-loop",
+  question:
+    "Which latency do callers see when requests come at half of the rate that saturates the server, whatever the " +
+    `answers do? Claims alone, and a mix of enqueue, claim and complete; embedded engine, \`process\`, ${PAYLOAD_BYTES}-byte payloads.`,
+  changesOurMind:
+    "A P99 above 20 ms, or a single error: then something in the server stalls that an average does not show.",
+  run,
+};
+
+/** What the load consists of: the next request, and what its answer means. */
+interface Traffic {
+  next(): { readonly request: Buffer; onAnswer(answer: RawAnswer): void };
+}
+
+async function run(options: RunOptions): Promise<Findings> {
+  const load = await HttpLoad.start();
+  try {
+    const claims = (queue: LoadedQueue) => onlyClaims(queue);
+    const mixed = (queue: LoadedQueue) => new MixedTraffic(load.url, queue);
+    const rates = {
+      claims: (await saturation(load, claims)) / 2,
+      mixed: (await saturation(load, mixed)) / 2,
+    };
+    const candidates = [
+      openLoop("claims", load, claims, rates.claims),
+      openLoop("mixed", load, mixed, rates.mixed),
+    ];
+    return findings(await runInterleaved(candidates, options), rates);
+  } finally {
+    await load.close();
+  }
+}
+
+function findings(
+  series: Awaited<ReturnType<typeof runInterleaved>>,
+  rates: { claims: number; mixed: number },
+): Findings {
+  const ms = (percentile: number): Measure => {
+    const ns = latencyNs("latency", percentile);
+    return (repetition) => ns(repetition) / 1e6;
+  };
+  const targets = ["claims", "mixed"].flatMap((name) => {
+    const one = seriesNamed(series, name);
+    const named = (target: (typeof TARGETS)[keyof typeof TARGETS]) => ({
+      ...target,
+      what: `${target.what} (${name})`,
+    });
+    return [
+      judge(named(TARGETS.openLoopP50), spreadOfSeries(one, ms(50))),
+      judge(named(TARGETS.openLoopP99), spreadOfSeries(one, ms(99))),
+      judge(named(TARGETS.openLoopP999), spreadOfSeries(one, ms(99.9))),
+      judge(
+        named(TARGETS.openLoopErrors),
+        spreadOfSeries(one, ({ errors }) => errors),
+      ),
+    ];
+  });
+  return {
+    parameters: {
+      connections: CONNECTIONS,
+      claimsPerSecond: Math.round(rates.claims),
+      mixedPerSecond: Math.round(rates.mixed),
+      payloadBytes: PAYLOAD_BYTES,
+      durability: "process",
+    },
+    series,
+    targets,
+    notes: [
+      "latency counts from the intended time of leaving, service from the actual one; lateness is how late the generator " +
+        `itself was. Saturation: the median of ${SATURATION_REPEATS} closed loops over ${CONNECTIONS} connections.`,
+    ],
+  };
+}
+
+/** Requests a second that the server answers when every connection asks again at once. */
+async function saturation(load: HttpLoad, traffic: (queue: LoadedQueue) => Traffic): Promise<number> {
+  const rates: number[] = [];
+  // The first one warms up.
+  for (let n = 0; n <= SATURATION_REPEATS; n += 1) {
+    const queue = await load.freshQueue(DEPTH + CLAIMS_PER_SECOND_MAX * SATURATION_SECONDS);
+    const source = traffic(queue);
+    const connections = await load.connections(CONNECTIONS);
+    const { operations, seconds } = await driveClosed(connections, source);
+    rates.push(operations / seconds);
+  }
+  return medianOf(rates.slice(1));
+}
+
+/** A closed loop over traffic whose requests differ: each connection remembers what it asked. */
+async function driveClosed(connections: readonly RawHttpConnection[], source: Traffic) {
+  const loops = connections.map((connection) => {
+    let onAnswer: (answer: RawAnswer) => void = () => {};
+    return closedLoop({
+      connections: [connection],
+      seconds: SATURATION_SECONDS,
+      request: () => {
+        const next = source.next();
+        onAnswer = next.onAnswer;
+        return next.request;
+      },
+      onAnswer: (answer) => onAnswer(answer),
+    });
+  });
+  const done = await Promise.all(loops);
+  return {
+    operations: done.reduce((sum, { operations }) => sum + operations, 0),
+    seconds: Math.max(...done.map(({ seconds }) => seconds)),
+  };
+}
+
+function openLoop(
+  name: string,
+  load: HttpLoad,
+  traffic: (queue: LoadedQueue) => Traffic,
+  rate: number,
+): Candidate {
+  return {
+    name,
+    async measure({ seconds }) {
+      const queue = await load.freshQueue(DEPTH + Math.ceil(rate * seconds));
+      const source = traffic(queue);
+      const free = [...(await load.connections(CONNECTIONS))];
+      await load.server.call("observe", undefined);
+      const paced = await paceRequests({
+        perSecond: rate,
+        seconds,
+        outstandingMax: free.length,
+        async send() {
+          const connection = free.pop() as RawHttpConnection;
+          try {
+            const { request, onAnswer } = source.next();
+            onAnswer(await connection.ask(request));
+          } finally {
+            free.push(connection);
+          }
+        },
+      });
+      const process = await load.server.call("observed", undefined);
+      return { ...measurementOf(paced), process, delivery: await queue.audit() };
+    },
+  };
+}
+
+function measurementOf({ seconds, succeeded, failed, failures, ...paced }: PacingResult) {
+  if (failed > 0) process.stderr.write(`${failed} requests failed: ${failures.join("; ")}\n`);
+  const { latency, service, lateness, heldBack } = paced;
+  return {
+    seconds,
+    operations: succeeded,
+    errors: failed,
+    latencies: { latency, service, lateness },
+    values: { heldBack },
+  };
+}
+
+function onlyClaims(queue: LoadedQueue): Traffic {
+  const request = queue.claimRequest();
+  const onAnswer = (answer: RawAnswer) => queue.ledger.claimed(taskIn(answer).id);
+  return { next: () => ({ request, onAnswer }) };
+}
+
+/** A third each of enqueues, claims and completions, so that the depth stays. */
+class MixedTraffic implements Traffic {
+  readonly #url: string;
+  readonly #queue: LoadedQueue;
+  readonly #claim: Buffer;
+  readonly #held: TaskOnTheWire[] = [];
+  #n = 0;
+
+  constructor(url: string, queue: LoadedQueue) {
+    this.#url = url;
+    this.#queue = queue;
+    this.#claim = queue.claimRequest();
+  }
+
+  next() {
+    this.#n += 1;
+    if (this.#n % 3 === 0) return this.#claimNext();
+    const held = this.#n % 3 === 1 ? this.#held.pop() : undefined;
+    return held === undefined ? this.#enqueueNext() : this.#completeNext(held);
+  }
+
+  #claimNext() {
+    const onAnswer = (answer: RawAnswer) => {
+      const task = taskIn(answer);
+      this.#queue.ledger.claimed(task.id);
+      this.#held.push(task);
+    };
+    return { request: this.#claim, onAnswer };
+  }
+
+  #enqueueNext() {
+    const payload = PAYLOADS[this.#n % PAYLOADS.length] as string;
+    const request = rawPost(this.#url, "/v1/tasks", `{"queue":"${this.#queue.name}","payload":${payload}}`);
+    const onAnswer = (answer: RawAnswer) => {
+      expectStatus(answer, 201);
+      this.#queue.ledger.enqueued((JSON.parse(answer.body) as { id: string }).id);
+    };
+    return { request, onAnswer };
+  }
+
+  #completeNext({ id, token }: TaskOnTheWire) {
+    const request = rawPost(
+      this.#url,
+      `/v1/tasks/${id}/complete`,
+      `{"leaseToken":"${token}","result":{"ok":true}}`,
+    );
+    const onAnswer = (answer: RawAnswer) => {
+      expectStatus(answer, 200);
+      this.#queue.ledger.completed(id);
+    };
+    return { request, onAnswer };
+  }
+}

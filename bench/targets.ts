@@ -1,0 +1,31 @@
+import type { Target } from "../src/lab/target.ts";
+
+/** The rows of the table of numbers in ARCHITECTURE.md that the benchmarks here measure. */
+const atMost = (what: string, unit: string, must: number, goal: number): Target => {
+  return { what, unit, better: "lower", must, goal };
+};
+const atMostIfPossible = (what: string, unit: string, goal: number): Target => {
+  return { what, unit, better: "lower", goal };
+};
+const atLeast = (what: string, unit: string, must: number, goal: number): Target => {
+  return { what, unit, better: "higher", must, goal };
+};
+
+export const TARGETS = {
+  claimP50: atMost("embedded claim in process, P50", "µs", 12, 6),
+  claimP99: atMost("embedded claim in process, P99", "µs", 80, 40),
+  cycleBatch32: atLeast("embedded full cycle, batch 32", "tasks/s", 150_000, 300_000),
+  cycleCallers: atLeast("embedded full cycle, 50 single callers", "tasks/s", 80_000, 200_000),
+  cyclePower: atLeast("embedded full cycle, 50 callers in power mode", "tasks/s", 10_000, 25_000),
+  depthP50: atMost("claim P50 at 1M pending", "× 1k", 1.2, 1.1),
+  restart: atMost("restart, embedded, 1M pending", "s", 4, 2),
+  heapATask: atMost("heap per pending task beyond the payload cache", "bytes", 150, 60),
+  gcPause: atMost("GC pause max under sustained load", "ms", 20, 10),
+  loopDelay: atMost("event-loop delay P99 under sustained load", "ms", 10, 5),
+  httpClaimP50: atMost("HTTP claim P50 at concurrency 1, embedded", "× POST no-op", 1.6, 1.35),
+  httpClaims: atLeast("HTTP claims/s at 50 connections, embedded", "× no-op", 0.8, 0.95),
+  openLoopP50: atMost("HTTP open loop at half of saturation, P50", "ms", 5, 2),
+  openLoopP99: atMost("HTTP open loop at half of saturation, P99", "ms", 20, 10),
+  openLoopP999: atMostIfPossible("HTTP open loop at half of saturation, P99.9", "ms", 25),
+  openLoopErrors: atMostIfPossible("HTTP open loop at half of saturation, errors", "", 0),
+} as const;
