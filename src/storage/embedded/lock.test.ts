@@ -97,11 +97,14 @@ describe("the lock of a folder", () => {
     expect(onWait).toHaveBeenCalledWith(expect.stringContaining(`held by process ${process.pid}`));
   });
 
-  it("goes to exactly one of many who ask at once", async () => {
-    const asked = await Promise.allSettled(Array.from({ length: 20 }, () => acquire()));
+  it("goes to exactly one of many who ask at once, however often", async () => {
+    for (let round = 1; round <= 20; round += 1) {
+      const asked = await Promise.allSettled(Array.from({ length: 20 }, () => acquire()));
 
-    expect(asked.filter((one) => one.status === "fulfilled")).toHaveLength(1);
-    expect(await generationsIn(place)).toEqual([1]);
+      expect(asked.filter((one) => one.status === "fulfilled")).toHaveLength(1);
+      expect(await generationsIn(place)).toEqual([round]);
+      await open.pop()?.release();
+    }
   });
 
   it("works in a folder whose path is longer than a socket's may be", async () => {
@@ -145,6 +148,25 @@ describe("a holder that died", () => {
 
     expect(await latest()).toMatchObject({ pid: process.pid });
     stranger.close();
+  });
+
+  it("is not replaced a second time by one that saw it dead and slept since", async () => {
+    await (await acquire()).release();
+    const dead = await plant({});
+    const living = await plant({ pid: 4712, nonce: "fedcba9876543210" }, 3);
+    await rm(holderPath(place, 3));
+    const busy = createServer((caller) => caller.write(living.nonce));
+    await new Promise<void>((resolve) => busy.listen(join(place, `${living.nonce}.sock`), resolve));
+    const stranger = createServer(async (caller) => {
+      await plant(living, 3); // The others went on: the second number came and went, the third holds.
+      caller.end("not the dead one");
+    });
+    await new Promise<void>((resolve) => stranger.listen(join(place, `${dead.nonce}.sock`), resolve));
+
+    await expect(acquire()).rejects.toMatchObject({ details: { pid: 4712 } });
+
+    expect(await generationsIn(place)).toEqual([1, 3]);
+    await Promise.all([stranger, busy].map((server) => new Promise((resolve) => server.close(resolve))));
   });
 
   it("before this start of the machine is replaced once its counter stood still, and that is said", async () => {
@@ -215,7 +237,11 @@ describe("a holder that finds itself replaced", () => {
   it.each([
     ["another took the next number", () => plant({}, 2), "process 4711 took it over"],
     ["another's nonce stands in its file", () => plant({}), "process 4711 holds it"],
-    ["its lock file was removed", () => rm(place, { recursive: true, force: true }), "its lock file was removed"],
+    [
+      "its lock file was removed",
+      () => rm(place, { recursive: true, force: true }),
+      "its lock file was removed",
+    ],
   ])("stops and says so, when %s", async (_, replace, reason) => {
     const onLost = vi.fn();
     const lock = await acquire({ onLost, beatMs: 5 });
