@@ -21,7 +21,10 @@ import type {
  *   `StorageUnavailableError` when nothing was changed and it may work later, anything else when it is broken.
  * - An array has at most `LIMITS.batchMax` items, a `limit` at most `LIMITS.stepMax` (I9); the broker splits
  *   what is larger. Callers pass values within `LIMITS`; engines do not check them again.
- * - Time is the engine's own clock.
+ * - An empty array does nothing, and makes no queue. An id that comes twice in one call is taken twice, in
+ *   order: the second time sees what the first one did.
+ * - Time is the engine's own clock. A task is due from its `runAt` on. A lease lives while now < `expiresAt`,
+ *   reaped or not; a record or a key is kept while its age is below its limit.
  * - A queue exists from its first enqueue or configure, and for ever. A verb on a queue that does not exist
  *   behaves as on an empty one, except `snapshot`, which says undefined.
  *
@@ -30,8 +33,9 @@ import type {
 export interface Storage {
   /**
    * Adds tasks: ready at the tail of their priority, or scheduled when their time has not come.
-   * What a task leaves out comes from the queue's configuration at this moment. Two tasks with one
-   * idempotency key, in one call too, are one task (I8).
+   * What a task leaves out comes from the queue's configuration at this moment; a `runAt` in the past becomes
+   * now. Two tasks with one idempotency key, in one call too, are one task (I8). A task whose id is there
+   * already is the same one sent again: it is answered `enqueued` as it is now, and nothing is added.
    */
   enqueue(queue: QueueName, tasks: readonly NewTask[]): Promise<EnqueueOutcome[]>;
 
@@ -44,7 +48,8 @@ export interface Storage {
 
   /**
    * Ends claims, in order, and then serves `asks` in the same atomic step.
-   * Several releases in one call are claimed again in the order given.
+   * Several releases in one call are claimed again in the order given. A task that a nack makes ready at once
+   * has its `runAt` moved to now; a released one keeps it. A release adds no failure.
    */
   settle(
     queue: QueueName,
@@ -55,28 +60,40 @@ export interface Storage {
   /** Moves the end of held leases to now + `leaseMs`. */
   heartbeat(queue: QueueName, beats: readonly Heartbeat[]): Promise<HeartbeatOutcome[]>;
 
-  /** Moves at most `limit` scheduled tasks whose time has come to ready, earliest first. */
+  /**
+   * Moves at most `limit` scheduled tasks whose time has come to ready, earliest first; those of one
+   * millisecond in the order in which they were scheduled. They keep their `runAt`.
+   */
   promoteDue(queue: QueueName, limit: number): Promise<PromoteReply>;
 
-  /** Takes at most `limit` expired leases back, earliest first: to ready, or to dead after the last attempt. */
+  /**
+   * Takes at most `limit` expired leases back, earliest first (those of one millisecond in any order): to ready
+   * with `runAt` now, or to dead after the last attempt.
+   */
   reapExpired(queue: QueueName, limit: number): Promise<ReapReply>;
 
   /** Removes at most `limit` finished tasks that the queue's retention no longer keeps, and old idempotency keys. */
   prune(queue: QueueName, limit: number): Promise<PruneReply>;
 
-  /** Removes at most `limit` tasks of a state at an operator's wish, whatever the retention; counted as pruned. */
+  /**
+   * Removes at most `limit` tasks of a state, in the order of a listing, at an operator's wish and whatever the
+   * retention; counted as pruned.
+   */
   purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply>;
 
-  /** Ends unfinished tasks. A leased one ends at once; its holder learns it at its next call. */
+  /** Ends unfinished tasks, attempts and failures kept. A leased one ends at once; its holder learns it at its next call. */
   cancel(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]>;
 
-  /** Brings dead, cancelled or scheduled tasks to ready now, at the tail, with attempts and releases begun anew. */
+  /**
+   * Brings dead, cancelled or scheduled tasks to ready now, at the tail in the order given, with attempts and
+   * releases begun anew. Failures and `lastError` stay; the fence goes on.
+   */
   requeue(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]>;
 
   /** Requeues at most `limit` dead tasks, oldest first. */
   requeueDead(queue: QueueName, limit: number): Promise<RequeueDeadReply>;
 
-  /** Takes leased tasks from their holders without a token: a release by an operator. */
+  /** Takes leased tasks from their holders without a token, expired or not: a release by an operator. */
   forceRelease(queue: QueueName, ids: readonly TaskId[]): Promise<ForceReleaseOutcome[]>;
 
   /** Reads tasks by id; undefined where there is none. */
@@ -85,11 +102,15 @@ export interface Storage {
   /**
    * One page of the tasks of a state: ready in claim order, scheduled by due time, leased by end of lease,
    * finished by time of finishing, earliest first. The cursor stays valid while tasks come and go: a task
-   * that stays in the state for the whole listing is listed exactly once. A page ends early at `bytesMax`.
+   * that stays in the state for the whole listing is listed exactly once (a leased one, when no heartbeat moves
+   * it meanwhile). A page ends early at `bytesMax`, counted over payloads and results.
    */
   list(queue: QueueName, request: ListRequest): Promise<ListPage>;
 
-  /** Counts, configuration and totals of a queue, from maintained counters. */
+  /**
+   * Counts, configuration and totals of a queue, from maintained counters. `oldestReadyAt` is the earliest `runAt`
+   * among the first ready tasks of the priorities.
+   */
   snapshot(queue: QueueName): Promise<QueueSnapshot | undefined>;
 
   /** Names of all queues, sorted. */
@@ -110,7 +131,10 @@ export interface Storage {
   /** What an operator should know of the engine's health; undefined when all is well. */
   trouble(): string | undefined;
 
-  /** Finishes what is under way, makes it durable and lets go of all resources. */
+  /**
+   * Finishes what is under way, makes it durable and lets go of all resources. Again is harmless; every other
+   * call after it throws `StorageUnavailableError`.
+   */
   close(): Promise<void>;
 }
 
@@ -210,7 +234,9 @@ export interface ReapReply {
 }
 
 export interface PruneReply {
+  /** Tasks, not keys. */
   readonly pruned: number;
+  /** False when nothing more can go now; after a full step of `prune` it may be true for nothing. */
   readonly more: boolean;
 }
 

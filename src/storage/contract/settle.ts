@@ -622,6 +622,18 @@ function batches(suite: Suite): void {
     assert.ok(nackedOne.lease.fence > a.lease.fence);
   });
 
+  suite.test("says that ready tasks remain when it made them ready itself", async (stage) => {
+    await stage.enqueue(...tasks(2));
+    const [a, b] = await stage.claim(2);
+
+    const unasked = await stage.storage.settle(QUEUE, [released(a)]);
+    const asked = await stage.storage.settle(QUEUE, [nacked(b, { delayMs: 0 })], [{ max: 1 }]);
+
+    assert.deepEqual(unasked.claim, { grants: [], more: true });
+    assert.deepEqual(asked.claim.grants.map(idsOf), [[a.id]]);
+    assert.equal(asked.claim.more, true);
+  });
+
   suite.test("serves its asks also when every settlement came too late", async (stage) => {
     await stage.enqueue(...tasks(2));
     const task = await stage.claimOne();
