@@ -50,7 +50,7 @@ export function snapshotContract(suite: Suite): void {
     await stage.enqueue(aTask({ priority: 9 }), aTask({ priority: 1 }));
     assert.equal(await oldest(), createdAt);
 
-    const urgent = await stage.claimOne();
+    const urgent = await stage.claimOne({ leaseMs: 10 * MINUTE });
     assert.equal(await oldest(), createdAt, "the oldest waits behind a more urgent one");
     await stage.claimOne();
     stage.assertAbout(await oldest(), createdAt + MINUTE);
