@@ -1,0 +1,224 @@
+import { queueOf } from "../../task/ids.ts";
+import type { Engine } from "./engine.ts";
+import { FRAME, type Frame, readFrame } from "./frame.ts";
+import { findKey } from "./idempotency.ts";
+import { type IdWords, RECORD, read, writeKey, writeNumber, writeState, writeTask } from "./records.ts";
+import { SEGMENT_HEADER, type Segment } from "./segment.ts";
+
+/** Bytes of the oldest segment that one step looks at; about a third of a millisecond. */
+const STEP_BYTES = 128 * 1024;
+/** Between steps, so that callers come in between. */
+const PAUSE_MS = 2;
+
+/**
+ * Gives disk space back: writes the live records of the oldest segment again at the end of the journal, in
+ * small steps between the callers' own, and removes the segment when they are flushed.
+ *
+ * Begins when the journal is larger than twice its live bytes and one segment, so the disk holds at most that
+ * much and each live byte is written about once more for each time the journal is filled again. A crash at any
+ * point leaves records twice, which recovery takes as they come: the last one counts.
+ *
+ * Always the oldest segment: only then can the mark that a task was removed be dropped with its segment,
+ * because no older record of that task is left.
+ */
+export class Compactor {
+  readonly #engine: Engine;
+  #segment: Segment | undefined;
+  #offset = 0;
+  #finishing: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #bytesAtStep = 0;
+  readonly #onError: (error: unknown) => void;
+
+  constructor(engine: Engine, onError: (error: unknown) => void) {
+    this.#engine = engine;
+    this.#onError = onError;
+  }
+
+  /** Called after each write: starts compaction when it is due, and keeps it ahead of a writer that never pauses. */
+  afterWrite(): void {
+    if (this.#segment === undefined && !this.#isDue()) return;
+    this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
+    // A caller that never lets a timer run must not outrun compaction: two bytes are looked at for each written.
+    const written = this.#engine.journal.written;
+    if (written - this.#bytesAtStep < STEP_BYTES / 2) return;
+    this.#stepOnce();
+  }
+
+  /** Stops between two steps. What is half done is done again after the next opening. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    await this.#finishing;
+  }
+
+  #run(): void {
+    this.#timer = undefined;
+    this.#stepOnce();
+    if (this.#segment !== undefined || this.#isDue()) {
+      this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
+    }
+  }
+
+  #isDue(): boolean {
+    const { journal, liveBytesTotal, options } = this.#engine;
+    if (journal.segments.length < 2 || journal.broken !== undefined) return false;
+    return journal.bytes > 2 * liveBytesTotal + options.segmentBytes;
+  }
+
+  #stepOnce(): void {
+    this.#bytesAtStep = this.#engine.journal.written;
+    if (this.#finishing !== undefined) return;
+    try {
+      if (this.#segment === undefined) this.#start();
+      this.#moveSome();
+    } catch (error) {
+      this.#segment = undefined;
+      this.#onError(error);
+    }
+  }
+
+  #start(): void {
+    const segment = this.#engine.journal.segments[0] as Segment;
+    this.#segment = segment;
+    this.#offset = SEGMENT_HEADER;
+  }
+
+  #moveSome(): void {
+    const segment = this.#segment as Segment;
+    const end = Math.min(segment.length, this.#offset + STEP_BYTES);
+    const to = this.#engine.journal.begin();
+    const places: Moved[] = [];
+    while (this.#offset < end) {
+      const { content, frame, base } = this.#frameAt(segment);
+      for (let at = frame.start; at < frame.end; at += read.length(content, at)) {
+        moveRecord(this.#engine, segment.number, content, at, base + at, to, places);
+      }
+      this.#offset = base + frame.end;
+    }
+    if (places.length > 0) this.#place(places, this.#engine.journal.commit(true));
+    if (this.#offset >= segment.length) this.#finish(segment);
+  }
+
+  /** Reads the frame at the present offset; `base` is where the content begins in the file. */
+  #frameAt(segment: Segment): { content: Buffer; frame: Frame; base: number } {
+    const offset = this.#offset;
+    const head = Buffer.alloc(FRAME.header);
+    segment.file.read(head, offset);
+    const content = Buffer.allocUnsafe(FRAME.header + head.readUInt32LE(4));
+    segment.file.read(content, offset);
+    const frame = readFrame(content, 0);
+    if (frame === undefined) throw new Error(`Damaged journal segment ${segment.number} at offset ${offset}`);
+    return { content, frame, base: offset };
+  }
+
+  #place(places: readonly Moved[], base: { segment: number; offset: number }): void {
+    for (const { slot, task, state } of places) {
+      if (slot === -1) continue;
+      this.#engine.placeTask(slot, base.segment, base.offset + task.offset, task.length);
+      if (state !== undefined) {
+        this.#engine.placeState(slot, base.segment, base.offset + state.offset, state.length);
+      }
+    }
+  }
+
+  /** All live records are written again: flush them, say that the segment is not needed, and remove it. */
+  #finish(segment: Segment): void {
+    const { journal } = this.#engine;
+    this.#engine.oldestSegment = segment.number + 1;
+    writeNumber(journal.begin(), RECORD.oldest, segment.number + 1);
+    journal.commit(true);
+    this.#finishing = journal
+      .sync()
+      .then(() => journal.removeOldest())
+      .catch(this.#onError)
+      .finally(() => {
+        this.#segment = undefined;
+        this.#finishing = undefined;
+      });
+  }
+}
+
+interface Span {
+  readonly offset: number;
+  readonly length: number;
+}
+
+interface Moved {
+  /** -1 for a key, which has no place in the table. */
+  readonly slot: number;
+  readonly task: Span;
+  readonly state: Span | undefined;
+}
+
+const NOWHERE: Span = { offset: 0, length: 0 };
+
+/** Writes a record again when it is live. A task goes with its present state; its state record needs no move of its own. */
+function moveRecord(
+  engine: Engine,
+  segment: number,
+  content: Buffer,
+  at: number,
+  offset: number,
+  to: ReturnType<Engine["journal"]["begin"]>,
+  places: Moved[],
+): void {
+  const kind = read.kind(content, at);
+  if (kind === RECORD.task) {
+    const id = read.id(content, at);
+    const slot = engine.table.findWords(id.a, id.b, id.c);
+    if (slot === -1) return;
+    if (engine.table.taskSegment.get(slot) !== segment || engine.table.taskOffset.get(slot) !== offset)
+      return;
+    places.push(moveTask(engine, slot, id, content, at, to));
+  } else if (kind === RECORD.key) {
+    if (moveKey(engine, content, at, to)) places.push({ slot: -1, task: NOWHERE, state: undefined });
+  }
+}
+
+function moveTask(
+  engine: Engine,
+  slot: number,
+  id: IdWords,
+  content: Buffer,
+  at: number,
+  to: ReturnType<Engine["journal"]["begin"]>,
+): Moved {
+  const queue = engine.table.queue.get(slot);
+  const first = read.firstStatus(content, at);
+  const taskOffset = to.at;
+  writeTask(
+    to,
+    queue,
+    id,
+    read.task(content, at),
+    { runAt: first.runAt, order: first.order, scheduled: first.state === "scheduled" },
+    true,
+  );
+  const task = { offset: taskOffset, length: to.at - taskOffset };
+  if (engine.table.stateSegment.get(slot) === 0) return { slot, task, state: undefined };
+  const stateOffset = to.at;
+  writeState(to, queue, id, engine.table.status(slot), engine.details(slot));
+  return { slot, task, state: { offset: stateOffset, length: to.at - stateOffset } };
+}
+
+function moveKey(
+  engine: Engine,
+  content: Buffer,
+  at: number,
+  to: ReturnType<Engine["journal"]["begin"]>,
+): boolean {
+  const queue = engine.queues[read.queue(content, at)];
+  const record = read.key(content, at);
+  const known = queue === undefined ? undefined : findKey(queue, record.key, engine.clock.now());
+  if (
+    queue === undefined ||
+    known?.slot !== -1 ||
+    known.id === undefined ||
+    queueOf(known.id) !== queue.name
+  ) {
+    return false;
+  }
+  writeKey(to, queue.number, read.id(content, at), known);
+  return true;
+}

@@ -1,0 +1,340 @@
+import { type Clock, steadyClock } from "../../clock.ts";
+import { StorageUnavailableError } from "../../task/errors.ts";
+import type { QueueName, TaskId } from "../../task/ids.ts";
+import type { QueueSnapshot } from "../../task/queue.ts";
+import type { NewTask, Task, TaskState } from "../../task/task.ts";
+import type {
+  ClaimAsk,
+  ClaimReply,
+  DueQueue,
+  EnqueueOutcome,
+  ForceReleaseOutcome,
+  Heartbeat,
+  HeartbeatOutcome,
+  ListPage,
+  ListRequest,
+  MoveOutcome,
+  PromoteReply,
+  PruneReply,
+  QueueChange,
+  ReapReply,
+  RequeueDeadReply,
+  Settlement,
+  SettleReply,
+  Storage,
+  StorageEvent,
+} from "../storage.ts";
+import { planClaim } from "./claim.ts";
+import { Compactor } from "./compactor.ts";
+import type { Disk } from "./disk.ts";
+import { promoteDue, reapExpired } from "./due.ts";
+import { Engine } from "./engine.ts";
+import { enqueue } from "./enqueue.ts";
+import type { Durability } from "./journal.ts";
+import { list } from "./list.ts";
+import { Loader } from "./loader.ts";
+import { FolderLock } from "./lock.ts";
+import { bootId } from "./lock-record.ts";
+import { MemoryDisk } from "./memory-disk.ts";
+import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
+import { NodeDisk } from "./node-disk.ts";
+import { prune, purge } from "./prune.ts";
+import type { QueueState } from "./queue-state.ts";
+import { writeBoot } from "./records.ts";
+import { recover } from "./recover.ts";
+import { heartbeat, settle } from "./settle.ts";
+import { Step } from "./step.ts";
+
+export interface EmbeddedOptions {
+  /** Where the journal lies; made when it is not there. Absent: everything in memory. */
+  readonly folder?: string;
+  /** What an acknowledged step survives; default `process`, without a folder always `none`. */
+  readonly durability?: Durability;
+  /** Time; default the steady system clock. */
+  readonly clock?: Clock;
+  /**
+   * Bound on tasks, finished ones included; default 10 million (about 1.3 GB of memory). Above it, enqueues
+   * answer that the queue is full, before the process runs out of memory.
+   */
+  readonly tasksMax?: number;
+  /** Bound on the heap for payloads of recent tasks, bytes; default 32 MiB. Older ones are read back. */
+  readonly cacheBytesMax?: number;
+  /** Size of a journal segment, bytes; default 32 MiB. Smaller gives disk space back in smaller pieces. */
+  readonly segmentBytes?: number;
+  /** Room kept for a full disk, bytes; default 8 MiB; 0 keeps none. */
+  readonly reserveBytes?: number;
+  /** Told to whoever finds the folder held. */
+  readonly url?: string;
+  /** How long to wait for another process to let the folder go, milliseconds; default 2,000. */
+  readonly lockWaitMs?: number;
+  /** Told, in a sentence, what the opening waits for. */
+  readonly onWait?: (reason: string) => void;
+  /** Told while a long journal is read: bytes done, and of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Told of what went wrong in the background. Default: nothing; {@link EmbeddedStorage.trouble} says it too. */
+  readonly onTrouble?: (error: Error) => void;
+  /** In the place of the folder's files, and without a lock; for tests. */
+  readonly disk?: Disk;
+  /** Which boot of which machine this is; default the system's. */
+  readonly bootId?: string;
+}
+
+const DEFAULTS = Object.freeze({
+  tasksMax: 10_000_000,
+  cacheBytesMax: 32 * 1024 * 1024,
+  segmentBytes: 32 * 1024 * 1024,
+  reserveBytes: 8 * 1024 * 1024,
+});
+
+/**
+ * The default engine: order in memory, one append-only journal on disk, nothing to install. One process a
+ * folder; that process may serve many others over HTTP.
+ */
+export class EmbeddedStorage implements Storage {
+  readonly #engine: Engine;
+  readonly #compactor: Compactor;
+  readonly #lock: FolderLock | undefined;
+  #trouble: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(engine: Engine, compactor: Compactor, lock: FolderLock | undefined) {
+    this.#engine = engine;
+    this.#compactor = compactor;
+    this.#lock = lock;
+  }
+
+  /**
+   * Opens a folder (or memory): takes the folder's lock, recovers the journal, makes room for fences.
+   * Takes about a second for a million tasks.
+   * @throws {StorageUnavailableError} when another process holds the folder.
+   * @throws {CorruptJournalError} when the journal is damaged where it must not be.
+   */
+  static async open(options: EmbeddedOptions = {}): Promise<EmbeddedStorage> {
+    let opened: EmbeddedStorage | undefined;
+    const onTrouble = (error: Error): void => {
+      if (opened !== undefined) opened.#trouble = error;
+      options.onTrouble?.(error);
+    };
+    const lock = await takeLock(options, (error) => {
+      if (opened !== undefined) opened.#stop(error);
+      onTrouble(error);
+    });
+    try {
+      opened = EmbeddedStorage.#load(options, lock, onTrouble);
+      return opened;
+    } catch (error) {
+      await lock?.release();
+      throw error;
+    }
+  }
+
+  static #load(
+    options: EmbeddedOptions,
+    lock: FolderLock | undefined,
+    onTrouble: (error: Error) => void,
+  ): EmbeddedStorage {
+    const disk =
+      options.disk ?? (options.folder === undefined ? new MemoryDisk() : new NodeDisk(options.folder));
+    const inMemory = options.disk === undefined && options.folder === undefined;
+    const durability = inMemory ? "none" : (options.durability ?? "process");
+    const engine = new Engine(disk, {
+      clock: options.clock ?? steadyClock(),
+      durability,
+      tasksMax: options.tasksMax ?? DEFAULTS.tasksMax,
+      cacheBytesMax: options.cacheBytesMax ?? DEFAULTS.cacheBytesMax,
+      segmentBytes: options.segmentBytes ?? DEFAULTS.segmentBytes,
+      reserveBytes: options.reserveBytes ?? DEFAULTS.reserveBytes,
+      bootId: options.bootId ?? bootId(),
+      onBroken: onTrouble,
+    });
+    const loader = new Loader(engine);
+    const recovered = recover(disk, (segment, content, at) => loader.replay(segment, content, at), {
+      bootId: engine.options.bootId,
+      flush: durability !== "none",
+      onProgress: options.onProgress ?? (() => {}),
+    });
+    loader.finish();
+    engine.oldestSegment = recovered.segments[0]?.number ?? 1;
+    engine.journal.open(recovered.segments, recovered.sequence);
+    writeBoot(engine.journal.begin(), engine.options.bootId);
+    engine.journal.commit(true);
+    engine.fences.open(loader.fenceEnd);
+    return new EmbeddedStorage(engine, new Compactor(engine, (error) => onTrouble(error as Error)), lock);
+  }
+
+  /** Tells those who find the folder held where it is served. */
+  async setUrl(url: string): Promise<void> {
+    await this.#lock?.setUrl(url);
+  }
+
+  enqueue(queue: QueueName, tasks: readonly NewTask[]): Promise<EnqueueOutcome[]> {
+    return this.#do(() => {
+      // The rest of a full disk belongs to what makes room again.
+      if (this.#engine.journal.full) throw diskFull();
+      return enqueue(this.#engine, this.#queue(queue), tasks);
+    });
+  }
+
+  claim(queue: QueueName, asks: readonly ClaimAsk[]): Promise<ClaimReply> {
+    return this.#do(() => {
+      const state = this.#queue(queue);
+      const step = new Step(this.#engine, state);
+      const reply = planClaim(this.#engine, state, asks, step);
+      step.commit(true);
+      return reply;
+    });
+  }
+
+  settle(
+    queue: QueueName,
+    settlements: readonly Settlement[],
+    asks: readonly ClaimAsk[] = [],
+  ): Promise<SettleReply> {
+    return this.#do(() => settle(this.#engine, this.#queue(queue), settlements, asks));
+  }
+
+  heartbeat(queue: QueueName, beats: readonly Heartbeat[]): Promise<HeartbeatOutcome[]> {
+    return this.#do(() => heartbeat(this.#engine, this.#queue(queue), beats));
+  }
+
+  promoteDue(queue: QueueName, limit: number): Promise<PromoteReply> {
+    return this.#do(() => promoteDue(this.#engine, this.#queue(queue), limit));
+  }
+
+  reapExpired(queue: QueueName, limit: number): Promise<ReapReply> {
+    return this.#do(() => reapExpired(this.#engine, this.#queue(queue), limit));
+  }
+
+  prune(queue: QueueName, limit: number): Promise<PruneReply> {
+    return this.#do(() => prune(this.#engine, this.#queue(queue), limit));
+  }
+
+  purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
+    return this.#do(() => purge(this.#engine, this.#queue(queue), state, limit));
+  }
+
+  cancel(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]> {
+    return this.#do(() => cancel(this.#engine, this.#queue(queue), ids));
+  }
+
+  requeue(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]> {
+    return this.#do(() => requeue(this.#engine, this.#queue(queue), ids));
+  }
+
+  requeueDead(queue: QueueName, limit: number): Promise<RequeueDeadReply> {
+    return this.#do(() => requeueDead(this.#engine, this.#queue(queue), limit));
+  }
+
+  forceRelease(queue: QueueName, ids: readonly TaskId[]): Promise<ForceReleaseOutcome[]> {
+    return this.#do(() => forceRelease(this.#engine, this.#queue(queue), ids));
+  }
+
+  get(queue: QueueName, ids: readonly TaskId[]): Promise<(Task | undefined)[]> {
+    return this.#do(() => {
+      const state = this.#queue(queue);
+      return ids.map((id) => {
+        const slot = this.#engine.find(state, id);
+        return slot === -1 ? undefined : this.#engine.view(slot);
+      });
+    });
+  }
+
+  list(queue: QueueName, request: ListRequest): Promise<ListPage> {
+    return this.#do(() => list(this.#engine, this.#queue(queue), request));
+  }
+
+  snapshot(queue: QueueName): Promise<QueueSnapshot | undefined> {
+    return this.#do(() => this.#engine.findQueue(queue)?.snapshot());
+  }
+
+  queues(): Promise<QueueName[]> {
+    return this.#do(() => this.#engine.queues.map((queue) => queue.name).sort());
+  }
+
+  configure(queue: QueueName, change: QueueChange): Promise<QueueSnapshot> {
+    return this.#do(() => {
+      const state = this.#queue(queue);
+      const step = new Step(this.#engine, state);
+      step.configure(change);
+      step.commit(true);
+      return state.snapshot();
+    });
+  }
+
+  nextDueAt(limit: number): Promise<DueQueue[]> {
+    return this.#do(() => {
+      const due: DueQueue[] = [];
+      for (const queue of this.#engine.queues) {
+        const at = queue.dueAt();
+        if (at !== undefined) due.push({ queue: queue.name, at });
+      }
+      return due.sort((a, b) => a.at - b.at).slice(0, limit);
+    });
+  }
+
+  subscribe(listener: (event: StorageEvent) => void): () => void {
+    this.#engine.listeners.add(listener);
+    return () => this.#engine.listeners.delete(listener);
+  }
+
+  trouble(): string | undefined {
+    if (this.#trouble !== undefined) return this.#trouble.message;
+    return this.#engine.journal.full ? diskFull().message : undefined;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#compactor.close();
+      await this.#engine.journal.close();
+    } finally {
+      await this.#lock?.release();
+    }
+  }
+
+  /** Another process has the folder: not one more byte is written. */
+  #stop(error: Error): void {
+    this.#engine.journal.stop(error);
+  }
+
+  #queue(name: QueueName): QueueState {
+    return this.#engine.findQueue(name) ?? this.#engine.newQueue(name);
+  }
+
+  /** Runs a verb, and answers when all that it saw and did is as durable as the mode promises. */
+  #do<T>(verb: () => T): Promise<T> {
+    try {
+      if (this.#closing !== undefined) throw new StorageUnavailableError("The storage is closed");
+      const { journal } = this.#engine;
+      if (journal.broken !== undefined) throw journal.stopped();
+      const value = verb();
+      this.#compactor.afterWrite();
+      const durable = journal.durable();
+      return durable === undefined ? Promise.resolve(value) : durable.then(() => value);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+}
+
+function diskFull(): StorageUnavailableError {
+  return new StorageUnavailableError("The disk is full: new tasks are refused until there is room again");
+}
+
+async function takeLock(
+  options: EmbeddedOptions,
+  onLost: (error: Error) => void,
+): Promise<FolderLock | undefined> {
+  const { folder, url, lockWaitMs, onWait } = options;
+  if (folder === undefined || options.disk !== undefined) return undefined;
+  return FolderLock.acquire(folder, {
+    onLost,
+    ...(url === undefined ? undefined : { url }),
+    ...(lockWaitMs === undefined ? undefined : { waitMs: lockWaitMs }),
+    ...(onWait === undefined ? undefined : { onWait }),
+  });
+}

@@ -1,0 +1,305 @@
+import type { Clock } from "../../clock.ts";
+import { type QueueName, queueOf, type TaskId } from "../../task/ids.ts";
+import type { ClaimedTask, Failure, FinishedState, Lease, Task, TaskCore } from "../../task/task.ts";
+import type { StorageEvent } from "../storage.ts";
+import type { Disk } from "./disk.ts";
+import { FenceBlocks } from "./fence-blocks.ts";
+import type { FrameWriter } from "./frame.ts";
+import { type Keyed, keepKeyOnly, rememberKey } from "./idempotency.ts";
+import { Journal, type JournalOptions } from "./journal.ts";
+import { QueueState } from "./queue-state.ts";
+import {
+  type Details,
+  type IdWords,
+  RECORD,
+  read,
+  type TaskRecord,
+  writeBoot,
+  writeNumber,
+  writeQueue,
+} from "./records.ts";
+import { deadReason, FLAG, leaseToken, type TaskStatus, TaskTable } from "./task-table.ts";
+
+export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
+  readonly clock: Clock;
+  /** Bound on tasks in memory, finished ones included. */
+  readonly tasksMax: number;
+  /** Bound on the bytes of immutable records kept on the heap. */
+  readonly cacheBytesMax: number;
+  readonly bootId: string;
+}
+
+const NO_DETAILS: Details = Object.freeze({});
+const NO_FAILURES: readonly Failure[] = Object.freeze([]);
+/** What a record on the heap costs beyond its payload; a rough measure for the cache's bound. */
+const RECORD_OVERHEAD = 250;
+
+/** What never changes about a task, with its id. */
+export type TaskConstants = TaskRecord & { readonly id: TaskId };
+
+/**
+ * The parts of the embedded engine in one place: the table of tasks, the queues, the journal, and the way
+ * back from a slot to what a user sees. The verbs, one file each, work on it.
+ */
+export class Engine {
+  readonly clock: Clock;
+  readonly table = new TaskTable();
+  readonly queues: QueueState[] = [];
+  readonly journal: Journal;
+  readonly fences: FenceBlocks;
+  readonly options: EngineOptions;
+  readonly listeners = new Set<(event: StorageEvent) => void>();
+  /** Bytes of the live records of each segment; what is not live is garbage for compaction. */
+  readonly liveBytes: number[] = [];
+  liveBytesTotal = 0;
+  /** Number of the oldest segment that is still needed. */
+  oldestSegment = 1;
+  readonly #queueByName = new Map<QueueName, QueueState>();
+  readonly #cache = new Map<number, TaskConstants>();
+  #cacheBytes = 0;
+
+  constructor(disk: Disk, options: EngineOptions) {
+    this.options = options;
+    this.clock = options.clock;
+    this.journal = new Journal(disk, { ...options, writeHead: (to) => this.#writeHead(to) });
+    this.fences = new FenceBlocks(this.journal);
+  }
+
+  findQueue(name: QueueName): QueueState | undefined {
+    return this.#queueByName.get(name);
+  }
+
+  /** The queue of a slot. */
+  queueOfSlot(slot: number): QueueState {
+    return this.queues[this.table.queue.get(slot)] as QueueState;
+  }
+
+  /** A queue that is not known yet; {@link addQueue} makes it known once it is in the journal. */
+  newQueue(name: QueueName): QueueState {
+    return new QueueState(this.queues.length, name, this.table);
+  }
+
+  addQueue(queue: QueueState): void {
+    this.queues[queue.number] = queue;
+    this.#queueByName.set(queue.name, queue);
+  }
+
+  knows(queue: QueueState): boolean {
+    return this.queues[queue.number] === queue;
+  }
+
+  /** Takes a slot for a new task; its status and place come after. */
+  addTask(
+    queue: QueueState,
+    id: IdWords,
+    constants: { readonly priority: number; readonly maxAttempts: number } & Keyed,
+    payloadBytes: number,
+  ): number {
+    const { table } = this;
+    const slot = table.add(id.a, id.b, id.c);
+    table.queue.set(slot, queue.number);
+    table.priority.set(slot, constants.priority);
+    table.maxAttempts.set(slot, constants.maxAttempts);
+    table.payloadBytes.set(slot, payloadBytes);
+    table.taskSegment.set(slot, 0);
+    table.stateSegment.set(slot, 0);
+    if (constants.idempotencyKey !== undefined) rememberKey(queue, slot, constants);
+    return slot;
+  }
+
+  /** Gives a slot back; its idempotency key, when it has one, stays. */
+  removeTask(queue: QueueState, slot: number): void {
+    this.forget(slot);
+    keepKeyOnly(queue, slot, this.idOf(slot));
+    this.placeTask(slot, 0, 0, 0);
+    this.placeState(slot, 0, 0, 0);
+    this.table.remove(slot);
+  }
+
+  placeTask(slot: number, segment: number, offset: number, length: number): void {
+    const { taskSegment, taskOffset, taskLength } = this.table;
+    this.#countLive(taskSegment.get(slot), -taskLength.get(slot));
+    this.#countLive(segment, length);
+    taskSegment.set(slot, segment);
+    taskOffset.set(slot, offset);
+    taskLength.set(slot, length);
+  }
+
+  placeState(slot: number, segment: number, offset: number, length: number): void {
+    const { stateSegment, stateOffset, stateLength } = this.table;
+    this.#countLive(stateSegment.get(slot), -stateLength.get(slot));
+    this.#countLive(segment, length);
+    stateSegment.set(slot, segment);
+    stateOffset.set(slot, offset);
+    stateLength.set(slot, length);
+  }
+
+  /** The slot of a task of this queue, or -1. */
+  find(queue: QueueState, id: TaskId): number {
+    const slot = this.table.find(id);
+    return slot === -1 || this.table.queue.get(slot) !== queue.number || queueOf(id) !== queue.name
+      ? -1
+      : slot;
+  }
+
+  idWords(slot: number): IdWords {
+    const { idA, idB, idC } = this.table;
+    return { a: idA.get(slot), b: idB.get(slot), c: idC.get(slot) };
+  }
+
+  idOf(slot: number): TaskId {
+    return `${this.queueOfSlot(slot).name}~${this.table.idText(slot)}` as TaskId;
+  }
+
+  /** What never changes about a task: from the cache, else from the journal. */
+  constants(slot: number): TaskConstants {
+    const known = this.#cache.get(slot);
+    if (known !== undefined) return known;
+    const { taskSegment, taskOffset, taskLength } = this.table;
+    const { from, at } = this.journal.read(taskSegment.get(slot), taskOffset.get(slot), taskLength.get(slot));
+    const words = read.id(from, at);
+    if (read.kind(from, at) !== RECORD.task || words.a !== this.table.idA.get(slot)) {
+      throw new Error(`The record of task ${this.idOf(slot)} is not where the journal's index says`);
+    }
+    return { ...read.task(from, at), id: this.idOf(slot) };
+  }
+
+  /** Keeps the constants of a new task on the heap, within the bound: recent tasks are claimed soonest. */
+  remember(slot: number, constants: TaskConstants): void {
+    this.#cache.set(slot, constants);
+    this.#cacheBytes += constants.payload.length + RECORD_OVERHEAD;
+    while (this.#cacheBytes > this.options.cacheBytesMax) {
+      const oldest = this.#cache.keys().next().value as number;
+      this.forget(oldest);
+    }
+  }
+
+  forget(slot: number): void {
+    const constants = this.#cache.get(slot);
+    if (constants === undefined) return;
+    this.#cache.delete(slot);
+    this.#cacheBytes -= constants.payload.length + RECORD_OVERHEAD;
+  }
+
+  /** What the last state record holds beyond the columns. */
+  details(slot: number): Details {
+    const flags = this.table.flags.get(slot);
+    if ((flags & (FLAG.worker | FLAG.history | FLAG.result)) === 0) return NO_DETAILS;
+    const { stateSegment, stateOffset, stateLength } = this.table;
+    const { from, at } = this.journal.read(
+      stateSegment.get(slot),
+      stateOffset.get(slot),
+      stateLength.get(slot),
+    );
+    if (read.kind(from, at) !== RECORD.state || read.id(from, at).a !== this.table.idA.get(slot)) {
+      throw new Error(`The state of task ${this.idOf(slot)} is not where the journal's index says`);
+    }
+    return read.details(from, at);
+  }
+
+  /** A task as a reader sees it. */
+  view(slot: number): Task {
+    const status = this.table.status(slot);
+    const details = this.details(slot);
+    const core = taskCore(this.queueOfSlot(slot).name, this.constants(slot), status, details);
+    switch (status.state) {
+      case "scheduled":
+      case "ready":
+        return { ...core, state: status.state };
+      case "leased":
+        return { ...core, state: "leased", lease: lease(status, details) };
+      case "completed":
+        return {
+          ...core,
+          state: "completed",
+          finishedAt: status.time,
+          ...(details.result === undefined ? undefined : { result: details.result }),
+        };
+      case "dead":
+        return { ...core, state: "dead", finishedAt: status.time, deadReason: deadReason(status.flags) };
+      case "cancelled":
+        return { ...core, state: "cancelled", finishedAt: status.time };
+    }
+  }
+
+  emitReady(queue: QueueName): void {
+    for (const listener of this.listeners) listener({ kind: "ready", queue });
+  }
+
+  emitFinished(slot: number, state: FinishedState): void {
+    if (this.listeners.size === 0) return;
+    const id = this.idOf(slot);
+    for (const listener of this.listeners) listener({ kind: "finished", id, state });
+  }
+
+  /** Segment 0 stands for nowhere. */
+  #countLive(segment: number, bytes: number): void {
+    if (segment === 0) return;
+    this.liveBytes[segment] = (this.liveBytes[segment] ?? 0) + bytes;
+    this.liveBytesTotal += bytes;
+  }
+
+  #writeHead(to: FrameWriter): void {
+    writeBoot(to, this.options.bootId);
+    writeNumber(to, RECORD.oldest, this.oldestSegment);
+    writeNumber(to, RECORD.fences, this.fences.end);
+    for (const { number, name, paused, config, enqueued, pruned } of this.queues) {
+      writeQueue(to, { number, name, paused, config, enqueued, pruned });
+    }
+  }
+}
+
+/** A task in the hands of the worker that claims it. */
+export function claimedTask(
+  queue: QueueName,
+  constants: TaskConstants,
+  status: TaskStatus,
+  details: Details,
+): ClaimedTask {
+  const task = taskCore(queue, constants, status, details) as {
+    -readonly [K in keyof ClaimedTask]: ClaimedTask[K];
+  };
+  task.state = "leased";
+  task.lease = {
+    token: leaseToken(status.fence, status.nonce),
+    expiresAt: status.time,
+    ms: status.leaseMs,
+    fence: status.fence,
+    claimedAt: status.claimedAt,
+    ...(details.worker === undefined ? undefined : { worker: details.worker }),
+  };
+  return task;
+}
+
+function taskCore(
+  queue: QueueName,
+  constants: TaskConstants,
+  status: TaskStatus,
+  details: Details,
+): TaskCore {
+  const core: { -readonly [K in keyof TaskCore]: TaskCore[K] } = {
+    id: constants.id,
+    queue,
+    priority: constants.priority,
+    payload: constants.payload,
+    attempt: status.attempt,
+    maxAttempts: constants.maxAttempts,
+    createdAt: constants.createdAt,
+    runAt: status.runAt,
+    failures: details.failures ?? NO_FAILURES,
+  };
+  if (constants.idempotencyKey !== undefined) core.idempotencyKey = constants.idempotencyKey;
+  if (constants.tags !== undefined) core.tags = constants.tags;
+  if (details.lastError !== undefined) core.lastError = details.lastError;
+  return core;
+}
+
+function lease(status: TaskStatus, details: Details): Lease {
+  return {
+    expiresAt: status.time,
+    ms: status.leaseMs,
+    fence: status.fence,
+    claimedAt: status.claimedAt,
+    ...(details.worker === undefined ? undefined : { worker: details.worker }),
+  };
+}

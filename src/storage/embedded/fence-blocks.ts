@@ -1,0 +1,65 @@
+import type { Journal } from "./journal.ts";
+import { RECORD, writeNumber } from "./records.ts";
+
+/** Fences are taken from blocks of this many; a restart skips what is left of one. */
+const BLOCK = 1 << 20;
+
+/**
+ * Gives out fences: one counter for the whole folder, so that they grow with each claim of a task (I2).
+ *
+ * The end of a block is on disk before the first fence of the block is used, and opening begins at that end:
+ * so no fence ever comes back, also when a power cut took the claims that used it (I7).
+ */
+export class FenceBlocks {
+  readonly #journal: Journal;
+  #next = 1;
+  #end = 1;
+  /** The end that the journal holds but that is not flushed yet, and the frame that holds it. */
+  #written = 1;
+  #writtenIn = 0;
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
+
+  /** No fence at or above this number has been used. */
+  get end(): number {
+    return this.#written;
+  }
+
+  /** Continues at a recovered end, with a fresh block that is flushed now. */
+  open(end: number): void {
+    this.#next = end;
+    this.#written = end;
+    this.#extend();
+    this.#journal.syncNow();
+    this.#end = this.#written;
+  }
+
+  next(): number {
+    if (this.#next === this.#end) this.#nextBlock();
+    else if (this.#end - this.#next === BLOCK >>> 1 && this.#written === this.#end) this.#prepare();
+    const fence = this.#next;
+    this.#next = fence + 1;
+    return fence;
+  }
+
+  /** Half a block before its end, the next one is written and left to the background flush. */
+  #prepare(): void {
+    // Only a hint: when the disk has no room now, the end of the block tries again and says so.
+    if (!this.#journal.full) this.#extend();
+  }
+
+  #nextBlock(): void {
+    if (this.#written === this.#end) this.#extend();
+    if (this.#writtenIn > this.#journal.synced) this.#journal.syncNow();
+    this.#end = this.#written;
+  }
+
+  #extend(): void {
+    writeNumber(this.#journal.begin(), RECORD.fences, this.#written + BLOCK);
+    this.#journal.commit(true);
+    this.#written += BLOCK;
+    this.#writtenIn = this.#journal.sequence;
+  }
+}

@@ -1,0 +1,196 @@
+import { patchedConfig, type QueueConfig } from "../../task/queue.ts";
+import { isFinished } from "../../task/task.ts";
+import type { QueueChange } from "../storage.ts";
+import type { Engine, TaskConstants } from "./engine.ts";
+import type { FrameWriter } from "./frame.ts";
+import type { QueueState } from "./queue-state.ts";
+import {
+  type Details,
+  type IdWords,
+  writeKey,
+  writeQueue,
+  writeRemoved,
+  writeState,
+  writeTask,
+} from "./records.ts";
+import type { TaskStatus } from "./task-table.ts";
+
+interface Addition {
+  readonly id: IdWords;
+  readonly constants: TaskConstants;
+  readonly status: TaskStatus;
+  offset: number;
+  length: number;
+  payloadBytes: number;
+}
+
+interface Transition {
+  readonly slot: number;
+  readonly status: TaskStatus;
+  readonly details: Details | undefined;
+  readonly toHead: boolean;
+  offset: number;
+  length: number;
+}
+
+/**
+ * One atomic step of a queue: what a verb decided, written to the journal as one frame and only then applied
+ * to memory. A failed write leaves memory as it was, so memory never runs ahead of the journal (I7).
+ *
+ * A step is used once. The verb looks at memory as it is before the step; when it must see its own effects
+ * (a release followed by a claim, one id twice in a call) it commits and begins another.
+ */
+export class Step {
+  readonly #engine: Engine;
+  readonly #queue: QueueState;
+  readonly #additions: Addition[] = [];
+  readonly #transitions: Transition[] = [];
+  readonly #removals: number[] = [];
+  #change: QueueChange | undefined;
+  /** True when a task becomes ready in it. */
+  readies = false;
+  /** Slots of the added tasks, in order; filled by the commit. */
+  readonly addedSlots: number[] = [];
+
+  constructor(engine: Engine, queue: QueueState) {
+    this.#engine = engine;
+    this.#queue = queue;
+  }
+
+  get isEmpty(): boolean {
+    return (
+      this.#additions.length === 0 &&
+      this.#transitions.length === 0 &&
+      this.#removals.length === 0 &&
+      this.#change === undefined
+    );
+  }
+
+  /** A new task in its first state. */
+  add(id: IdWords, constants: TaskConstants, status: TaskStatus): void {
+    this.#additions.push({ id, constants, status, offset: 0, length: 0, payloadBytes: 0 });
+    if (status.state === "ready") this.readies = true;
+  }
+
+  /** A task's new state. Its details are those that the flags name. */
+  move(slot: number, status: TaskStatus, details: Details | undefined): void {
+    this.#transitions.push({ slot, status, details, toHead: false, offset: 0, length: 0 });
+    if (status.state === "ready") this.readies = true;
+  }
+
+  /** A task that becomes ready before all others of its priority; several keep the order given (I6). */
+  moveToHead(slot: number, status: TaskStatus, details: Details | undefined): void {
+    this.#transitions.push({ slot, status, details, toHead: true, offset: 0, length: 0 });
+    this.readies = true;
+  }
+
+  remove(slot: number): void {
+    this.#removals.push(slot);
+  }
+
+  configure(change: QueueChange): void {
+    this.#change = change;
+  }
+
+  /** Writes and applies the step; with `urgent` also on a full disk. */
+  commit(urgent: boolean): void {
+    if (this.isEmpty) return;
+    this.#placeAtHead();
+    this.#write(urgent);
+    this.#emit();
+  }
+
+  #placeAtHead(): void {
+    const released = this.#transitions.filter((transition) => transition.toHead);
+    if (released.length === 0) return;
+    const { priority } = this.#engine.table;
+    for (const level of new Set(released.map(({ slot }) => priority.get(slot)))) {
+      const those = released.filter(({ slot }) => priority.get(slot) === level);
+      const place = this.#queue.placesAtHead(level, those.length);
+      for (const [index, { status }] of those.entries()) status.order = place + index;
+    }
+  }
+
+  #write(urgent: boolean): void {
+    const { journal } = this.#engine;
+    const to = journal.begin();
+    this.#writeQueue(to);
+    for (const addition of this.#additions) this.#writeAddition(to, addition);
+    for (const transition of this.#transitions) {
+      transition.offset = to.at;
+      const id = this.#engine.idWords(transition.slot);
+      writeState(to, this.#queue.number, id, transition.status, transition.details);
+      transition.length = to.at - transition.offset;
+    }
+    for (const slot of this.#removals) this.#writeRemoval(to, slot);
+    this.#apply(journal.commit(urgent));
+  }
+
+  #writeQueue(to: FrameWriter): void {
+    const queue = this.#queue;
+    if (this.#engine.knows(queue) && this.#change === undefined) return;
+    const { number, name, enqueued, pruned } = queue;
+    writeQueue(to, { number, name, enqueued, pruned, paused: this.#paused(), config: this.#config() });
+  }
+
+  #writeAddition(to: FrameWriter, addition: Addition): void {
+    const { id, constants, status } = addition;
+    addition.offset = to.at;
+    const first = { runAt: status.runAt, order: status.order, scheduled: status.state === "scheduled" };
+    addition.payloadBytes = writeTask(to, this.#queue.number, id, constants, first, false);
+    addition.length = to.at - addition.offset;
+  }
+
+  #writeRemoval(to: FrameWriter, slot: number): void {
+    const id = this.#engine.idWords(slot);
+    writeRemoved(to, this.#queue.number, id);
+    const key = this.#queue.keyOfSlot.get(slot);
+    if (key !== undefined) writeKey(to, this.#queue.number, id, key);
+  }
+
+  #config(): QueueConfig {
+    const patch = this.#change?.config;
+    return patch === undefined ? this.#queue.config : patchedConfig(this.#queue.config, patch);
+  }
+
+  #paused(): boolean {
+    return this.#change?.paused ?? this.#queue.paused;
+  }
+
+  #apply(base: { readonly segment: number; readonly offset: number }): void {
+    const engine = this.#engine;
+    const queue = this.#queue;
+    if (!engine.knows(queue)) engine.addQueue(queue);
+    queue.config = this.#config();
+    queue.paused = this.#paused();
+    for (const { id, constants, status, offset, length, payloadBytes } of this.#additions) {
+      const slot = engine.addTask(queue, id, constants, payloadBytes);
+      engine.table.setStatus(slot, status);
+      engine.placeTask(slot, base.segment, base.offset + offset, length);
+      queue.enter(slot);
+      queue.enqueued += 1;
+      engine.remember(slot, constants);
+      this.addedSlots.push(slot);
+    }
+    for (const { slot, status, offset, length } of this.#transitions) {
+      queue.leave(slot);
+      engine.table.setStatus(slot, status);
+      queue.enter(slot);
+      engine.placeState(slot, base.segment, base.offset + offset, length);
+      if (isFinished(status.state)) engine.forget(slot);
+    }
+    for (const slot of this.#removals) {
+      queue.leave(slot);
+      queue.pruned += 1;
+      engine.removeTask(queue, slot);
+    }
+  }
+
+  #emit(): void {
+    if (this.#engine.listeners.size === 0) return;
+    if (this.readies || this.#change?.paused === false) this.#engine.emitReady(this.#queue.name);
+    for (const { slot, status } of this.#transitions) {
+      if (isFinished(status.state)) this.#engine.emitFinished(slot, status.state);
+    }
+  }
+}
