@@ -42,7 +42,7 @@ export class DibsError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;
   /** The id of the request that failed, when it crossed HTTP. */
-  readonly requestId?: string;
+  declare readonly requestId?: string;
 
   constructor(code: ErrorCode, message: string, options: DibsErrorOptions = {}) {
     super(message, options);
@@ -111,6 +111,6 @@ export const ERROR_CODES = Object.keys(BY_CODE) as readonly ErrorCode[];
 
 /** Rebuilds the error of a code that came over the wire; an unknown code becomes `internal_error`. */
 export function errorFromCode(code: string, message: string, options?: DibsErrorOptions): DibsError {
-  const known = (BY_CODE as Readonly<Record<string, Construct | undefined>>)[code];
-  return new (known ?? InternalError)(message, options);
+  const known = Object.hasOwn(BY_CODE, code) ? BY_CODE[code as ErrorCode] : InternalError;
+  return new known(message, options);
 }
