@@ -46,7 +46,7 @@ import { heartbeat, settle } from "./settle.ts";
 import { Step } from "./step.ts";
 
 export interface EmbeddedOptions {
-  /** Where the journal lies; made when it is not there. Absent: everything in memory. */
+  /** Where the journal lies; made when it is not there. Absent, or with durability `none`: all in memory. */
   readonly folder?: string;
   /** What an acknowledged step survives; default `process`, without a folder always `none`. */
   readonly durability?: Durability;
@@ -321,6 +321,11 @@ export class EmbeddedStorage implements Storage {
   }
 }
 
+/** `none` is memory alone, so that it can be put in the place of a folder's mode without changing the rest. */
+function folderOf(options: EmbeddedOptions): string | undefined {
+  return options.durability === "none" ? undefined : options.folder;
+}
+
 function diskFull(): StorageUnavailableError {
   return new StorageUnavailableError("The disk is full: new tasks are refused until there is room again");
 }
@@ -329,7 +334,8 @@ async function takeLock(
   options: EmbeddedOptions,
   onLost: (error: Error) => void,
 ): Promise<FolderLock | undefined> {
-  const { folder, url, lockWaitMs, onWait } = options;
+  const { url, lockWaitMs, onWait } = options;
+  const folder = folderOf(options);
   if (folder === undefined || options.disk !== undefined) return undefined;
   return FolderLock.acquire(folder, {
     onLost,

@@ -22,7 +22,7 @@ export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTa
   return outcomes;
 }
 
-/** Plans tasks from `from` on; ends before a key that the step itself adds, so that the next step finds it. */
+/** Plans tasks from `from` on; ends before an id or key that the step itself adds, so that the next step finds it. */
 function plan(
   engine: Engine,
   queue: QueueState,
@@ -32,29 +32,30 @@ function plan(
   step: Step,
   outcomes: EnqueueOutcome[],
 ): number {
+  const added = new Set<string>();
   const keys = new Set<string>();
-  let added = 0;
   for (let i = from; i < tasks.length; i += 1) {
     const task = tasks[i] as NewTask;
     const key = task.idempotencyKey;
-    if (key !== undefined) {
-      if (keys.has(key)) return i;
-      const known = findKey(queue, key, now);
-      if (known !== undefined) {
-        outcomes[i] = foundByKey(engine, known, task);
-        continue;
-      }
-    }
-    const full = fullness(engine, queue, added);
-    if (full !== undefined) {
-      outcomes[i] = full;
+    if (added.has(task.id) || (key !== undefined && keys.has(key))) return i;
+    const outcome = found(engine, queue, task, now) ?? fullness(engine, queue, added.size);
+    if (outcome !== undefined) {
+      outcomes[i] = outcome;
       continue;
     }
+    added.add(task.id);
     if (key !== undefined) keys.add(key);
     addTask(queue, task, now, step);
-    added += 1;
   }
   return tasks.length;
+}
+
+/** A task that is there already: sent again with its id, or with its key. */
+function found(engine: Engine, queue: QueueState, task: NewTask, now: EpochMs): EnqueueOutcome | undefined {
+  const slot = engine.find(queue, task.id);
+  if (slot !== -1) return { kind: "enqueued", task: engine.view(slot) };
+  const known = task.idempotencyKey === undefined ? undefined : findKey(queue, task.idempotencyKey, now);
+  return known === undefined ? undefined : foundByKey(engine, known, task);
 }
 
 function addTask(queue: QueueState, task: NewTask, now: EpochMs, step: Step): void {

@@ -46,7 +46,7 @@ export function settle(
     if (settlements.length > 1) seen.add(settlement.id);
     outcomes.push(settleOne(engine, queue, settlement, step));
   }
-  if (asks.length > 0 && step.readies) {
+  if (step.readies) {
     step.commit(true);
     step = new Step(engine, queue);
   }
