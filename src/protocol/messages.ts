@@ -261,6 +261,10 @@ export const ErrorAnswer = Type.Object({ error: ErrorMessage, requestId: Type.St
 export type ErrorAnswer = Static<typeof ErrorAnswer>;
 
 export type EnqueueAnswer = (TaskMessage | PrunedMessage) & { deduplicated?: true };
+export const EnqueueReply = Type.Union([
+  Type.Intersect([TaskMessage, Type.Object({ deduplicated: Type.Optional(Type.Literal(true)) })]),
+  Type.Intersect([PrunedMessage, Type.Object({ deduplicated: Type.Literal(true) })]),
+]);
 export type EnqueueItemAnswer =
   | { task: TaskMessage | PrunedMessage; deduplicated?: true }
   | { error: ErrorMessage };
@@ -274,6 +278,7 @@ export const EnqueueBatchAnswer = Type.Object({
   ),
 });
 
+export const HealthAnswer = Type.Object({ status: Type.Literal("ok") });
 export const ResultAnswer = Type.Object({
   state: State,
   result: Type.Optional(Json),

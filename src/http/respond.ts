@@ -1,0 +1,66 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { ClaimedTask } from "../task/task.ts";
+import type { Answer } from "./answer.ts";
+import { codedError, errorAnswer } from "./errors.ts";
+import type { ServerLogger } from "./logger.ts";
+import { Turn } from "./turn.ts";
+import { hasVanished, onVanish } from "./vanishing.ts";
+
+const JSON_TYPE = "application/json; charset=utf-8";
+
+export interface ResponderOptions {
+  readonly logger: ServerLogger;
+  /** True while the server drains: then each answer is the last of its connection. */
+  isDraining(): boolean;
+  /** Takes back tasks whose claimer never got them. */
+  giveBack(tasks: readonly ClaimedTask[]): void;
+}
+
+/** Puts answers on the wire: together at the end of the turn, logged, and with what cannot arrive given back. */
+export class Responder {
+  readonly #options: ResponderOptions;
+  readonly #turn = new Turn();
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+  }
+
+  answer(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
+    this.#turn.atEnd(() => this.#write(request, reply, answer));
+  }
+
+  fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
+    const error = codedError(thrown);
+    const answer = errorAnswer(error, request.id);
+    const { logger } = this.#options;
+    const fields = { requestId: request.id, method: request.method, url: request.url, status: answer.status };
+    if (answer.status >= 500 && error.code !== "shutting_down") {
+      logger.error({ ...fields, code: error.code, err: error }, error.message);
+    } else if (logger.isLevelEnabled("debug")) {
+      logger.debug({ ...fields, code: error.code }, error.message);
+    }
+    this.answer(request, reply, answer);
+  }
+
+  #write(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
+    const { tasks } = answer;
+    if (tasks !== undefined) {
+      if (hasVanished(request.raw.socket)) {
+        this.#options.giveBack(tasks);
+        return;
+      }
+      this.#watchDelivery(request, reply, tasks);
+    }
+    reply.code(answer.status).header("x-request-id", request.id);
+    if (answer.headers !== undefined) reply.headers(answer.headers);
+    if (this.#options.isDraining()) reply.header("connection", "close");
+    if (answer.text === undefined) reply.send();
+    else reply.header("content-type", answer.contentType ?? JSON_TYPE).send(answer.text);
+  }
+
+  // Tasks are delivered when the system has taken the answer's last byte, and not before.
+  #watchDelivery(request: FastifyRequest, reply: FastifyReply, tasks: readonly ClaimedTask[]): void {
+    const forget = onVanish(request.raw.socket, () => this.#options.giveBack(tasks));
+    reply.raw.once("finish", forget);
+  }
+}
