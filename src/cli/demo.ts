@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import type { Config } from "../config.ts";
+import { filesBelow, nodeFolders, projectFolder } from "./demo/files.ts";
+import { runDemo } from "./demo/run.ts";
+import { CommandFailed, EXIT, type ExitCode } from "./exit.ts";
+import { withHelp, withSettings } from "./flags.ts";
+import { count } from "./format.ts";
+import { exitCodeAfter, Interrupted, perform, type Session, type SessionFlags } from "./session.ts";
+
+/** `dibs demo`: the whole of dibs on real input, with a worker killed half-way and an audit at the end. */
+const FILES_WANTED = 10_000;
+
+export function addDemo(dibs: Command): void {
+  const command = dibs
+    .command("demo [folder]")
+    .description(
+      "serves on a free port, enqueues a task for every file below the folder (default: this project with its\n" +
+        "node_modules), lets three worker processes compute size and SHA-256 over HTTP, kills one of them half-way,\n" +
+        "and checks every result against its own pass over the files. With --json: the audit. The store is a\n" +
+        "temporary folder unless --store is given.",
+    )
+    .action((folder: string | undefined, flags: SessionFlags) =>
+      perform(flags, (session) => demo(session, folder, flags), { graceful: true, serves: true }),
+    );
+  withHelp(
+    withSettings(command, ["store", "durability"]),
+    ["dibs demo", "dibs demo ~/photos --json"],
+    "0 the audit passed, 1 it failed, 3 something could not be judged: the killed worker held nothing, files kept changing",
+  );
+}
+
+async function demo(session: Session, folder: string | undefined, flags: SessionFlags): Promise<ExitCode> {
+  const files = await chooseFiles(session, folder);
+  const scratch = flags.store === undefined ? await mkdtemp(join(tmpdir(), "dibs-demo-")) : undefined;
+  try {
+    const audit = await runDemo(session, demoConfig(session.config, scratch), files);
+    return { passed: EXIT.done, failed: EXIT.failed, "not judged": EXIT.incomplete }[audit.verdict];
+  } catch (error) {
+    if (session.signal.reason instanceof Interrupted) return exitCodeAfter(session.signal.reason);
+    throw error;
+  } finally {
+    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** A server for this demo alone: nobody else's port, tokens or store. */
+function demoConfig(config: Config, scratch: string | undefined): Config {
+  const store = scratch === undefined ? config.store : ({ kind: "folder", folder: scratch } as const);
+  return { ...config, store, host: "127.0.0.1", port: 0, tokens: [], insecure: false, logLevel: "error" };
+}
+
+async function chooseFiles({ output }: Session, folder: string | undefined): Promise<readonly string[]> {
+  const own = resolve(folder ?? projectFolder());
+  let { files, unreadable } = await filesBelow([own]);
+  output.note(`${count(files.length)} files below ${own}`);
+  if (folder === undefined && files.length < FILES_WANTED) {
+    const more = await filesBelow(nodeFolders());
+    output.note(
+      `${count(more.files.length)} files more from the Node installation, to make it work worth showing`,
+    );
+    files = [...files, ...more.files];
+    unreadable = [...unreadable, ...more.unreadable];
+  }
+  if (unreadable.length > 0)
+    output.note(`${count(unreadable.length)} folders cannot be read and are left out`);
+  if (files.length === 0) throw new CommandFailed(`There are no files below ${own}`);
+  if (files.length < FILES_WANTED)
+    output.note(`That is a small demo: ${count(FILES_WANTED)} files or more show more.`);
+  return files;
+}

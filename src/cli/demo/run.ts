@@ -1,0 +1,199 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pino } from "pino";
+import type { Config } from "../../config.ts";
+import type { QueueMessage, TaskMessage } from "../../protocol/messages.ts";
+import type { Connection } from "../../sdk/connection.ts";
+import { HttpConnection } from "../../sdk/http-connection.ts";
+import { isFinished, TASK_STATES } from "../../task/task.ts";
+import { CommandFailed } from "../exit.ts";
+import { count, milliseconds } from "../format.ts";
+import type { Output } from "../output.ts";
+import { startServer } from "../serve.ts";
+import type { Session } from "../session.ts";
+import { tasksOf } from "../tasks.ts";
+import { type Audit, audit } from "./audit.ts";
+import { counter } from "./counters.ts";
+import { acceptable, ownPass } from "./own-pass.ts";
+import { showAudit } from "./report.ts";
+import { DemoWorker, LEASE_MS } from "./workers.ts";
+
+/** A run of the demo from the first look at the files to the audit. */
+const WORKERS = 3;
+const LOOK_EVERY_MS = 200;
+/** No task finished for so long: something hangs. */
+const STALLED_AFTER_MS = 60_000;
+/** Within this a worker that stands still has what it claimed, and the server what it settled. */
+const FREEZE_MS = 50;
+
+export interface Killed {
+  readonly worker: string;
+  readonly pid: number;
+  /** Tasks that were completed at that moment. */
+  readonly atCompleted: number;
+  /** Tasks that it held. */
+  readonly held: number;
+}
+
+export interface Run {
+  readonly queue: QueueMessage;
+  readonly killed: Killed | undefined;
+  readonly tookMs: number;
+}
+
+export async function runDemo(session: Session, config: Config, files: readonly string[]): Promise<Audit> {
+  const { output, signal } = session;
+  const seen = await ownPass(files, signal, (done) => output.progress(`looked at ${count(done)} files`));
+  const server = await startServer(config, { logger: pino({ level: config.logLevel }, pino.destination(2)) });
+  const connection = new HttpConnection(new URL(server.url));
+  const queue = `demo-${randomBytes(4).toString("hex")}`;
+  output.note(`serving on ${server.url}, queue ${queue}`);
+  const workers: DemoWorker[] = [];
+  try {
+    const enqueued = await enqueueAll(connection, queue, files, output);
+    for (let at = 1; at <= WORKERS; at += 1) workers.push(new DemoWorker(server.url, queue, `demo-${at}`));
+    const run = await watch(session, connection, queue, workers, files.length);
+    await Promise.all(workers.map((worker) => worker.stop()));
+    const result = audit({
+      files: await acceptable(seen),
+      enqueued,
+      tasks: await allTasks(connection, queue),
+      queue: await connection.queue(queue),
+      reported: workers.flatMap(({ label, completed }) => completed.map((id) => ({ id, worker: label }))),
+      counted: await counted(server.url, queue),
+      killed: run.killed?.worker,
+    });
+    showAudit(output, result, run, seen.values());
+    return result;
+  } finally {
+    output.endProgress();
+    await Promise.all(workers.map((worker) => worker.kill()));
+    await connection.close();
+    await server.close();
+  }
+}
+
+/** The queue is paused until all workers are ready, so that all of them take part. */
+async function enqueueAll(
+  connection: Connection,
+  queue: string,
+  files: readonly string[],
+  output: Output,
+): Promise<{ path: string; id: string }[]> {
+  const retention = {
+    completedMs: 24 * 60 * 60 * 1_000,
+    completedMax: files.length,
+    bytesMax: Number.MAX_SAFE_INTEGER,
+  };
+  await connection.configure(queue, { retention });
+  await connection.pause(queue);
+  const answers = await connection.enqueueMany(
+    files.map((path) => ({ queue, payloadJson: JSON.stringify({ path }) })),
+  );
+  output.note(`${count(files.length)} tasks enqueued`);
+  return answers.map((answer, at) => {
+    if ("error" in answer) throw new CommandFailed(`An enqueue failed: ${answer.error.message}`);
+    return { path: files[at] as string, id: answer.task.id };
+  });
+}
+
+async function watch(
+  { output, signal }: Session,
+  connection: Connection,
+  queue: string,
+  workers: readonly DemoWorker[],
+  total: number,
+): Promise<Run> {
+  await Promise.all(workers.map((worker) => worker.ready));
+  output.note(`${workers.length} workers are ready: ${workers.map((worker) => worker.label).join(", ")}`);
+  await connection.resume(queue);
+  const startedAt = performance.now();
+  let killed: Killed | undefined;
+  let lastDone = 0;
+  let lastMovedAt = startedAt;
+  for (;;) {
+    signal.throwIfAborted();
+    const view = await connection.queue(queue);
+    const now = performance.now();
+    const done = finished(view);
+    if (done > lastDone) lastMovedAt = now;
+    lastDone = done;
+    output.progress(progressLine(view, done, total, now - startedAt));
+    if (done >= total) return { queue: view, killed, tookMs: now - startedAt };
+    if (now - lastMovedAt > STALLED_AFTER_MS)
+      throw new CommandFailed(`Nothing moved for a minute, ${done} of ${total} done`);
+    failWhenOneEnded(workers);
+    if (killed === undefined && done >= total / 2) {
+      killed = await killOne(connection, queue, workers, done);
+      if (killed !== undefined) output.note(killedLine(killed));
+    } else {
+      await sleep(LOOK_EVERY_MS, undefined, { signal });
+    }
+  }
+}
+
+/**
+ * Kills the first worker that holds tasks. It is frozen first, so that it still holds them when it dies; one that
+ * holds nothing goes on. Nothing restarts it: the others finish its tasks, which is what the demo shows.
+ */
+async function killOne(
+  connection: Connection,
+  queue: string,
+  workers: readonly DemoWorker[],
+  atCompleted: number,
+): Promise<Killed | undefined> {
+  for (const worker of workers) {
+    worker.freeze();
+    await sleep(FREEZE_MS);
+    const { tasks } = await connection.list(queue, { state: "leased" });
+    const held = tasks.filter((task) => task.lease?.worker === worker.label).length;
+    if (held > 0) {
+      await worker.kill();
+      return { worker: worker.label, pid: worker.pid, atCompleted, held };
+    }
+    worker.thaw();
+  }
+  return undefined;
+}
+
+function failWhenOneEnded(workers: readonly DemoWorker[]): void {
+  const ended = workers.find((worker) => worker.hasFailed);
+  if (ended !== undefined) throw new CommandFailed(`Worker ${ended.label} ended by itself`);
+}
+
+function finished(view: QueueMessage): number {
+  return TASK_STATES.filter(isFinished).reduce((sum, state) => sum + view.counts[state], 0);
+}
+
+function progressLine(view: QueueMessage, done: number, total: number, elapsedMs: number): string {
+  const perSecond = Math.round(done / (elapsedMs / 1_000));
+  const claim = view.latency?.claim;
+  const latency =
+    claim === undefined
+      ? ""
+      : `  claim P50 ${milliseconds(claim.p50)} P99 ${milliseconds(claim.p99)} P99.9 ${milliseconds(claim.p999)}`;
+  return `${count(done)}/${count(total)}  ${count(perSecond)}/s${latency}`;
+}
+
+function killedLine({ worker, pid, atCompleted, held }: Killed): string {
+  return (
+    `killed ${worker} (kill -9 ${pid}) at ${count(atCompleted)} completed; it held ${held} tasks, ` +
+    `which come back when their leases of ${LEASE_MS / 1_000} s end`
+  );
+}
+
+async function allTasks(connection: Connection, queue: string): Promise<TaskMessage[]> {
+  const tasks: TaskMessage[] = [];
+  for await (const task of tasksOf(connection, queue, TASK_STATES, Number.POSITIVE_INFINITY))
+    tasks.push(task);
+  return tasks;
+}
+
+async function counted(url: string, queue: string) {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return {
+    claimed: counter(text, "dibs_tasks_claimed_total", { queue }),
+    completed: counter(text, "dibs_tasks_completed_total", { queue }),
+    expired: counter(text, "dibs_leases_expired_total", { queue }),
+  };
+}
