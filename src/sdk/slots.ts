@@ -1,0 +1,43 @@
+import { LIMITS } from "../task/limits.ts";
+
+/**
+ * Counts what a worker may still claim. A slot is taken by a task in hand, or promised to a claim that is
+ * under way: both together never exceed the concurrency, so a worker never holds more than it can run.
+ */
+export class Slots {
+  readonly size: number;
+  #taken = 0;
+  #promised = 0;
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /**
+   * Promises the free slots to a claim and gives their number, at most 1,000. `returning` slots are taken
+   * now and will be free when the claim is served, because it travels with the settle that frees them.
+   */
+  promise(returning = 0): number {
+    const free = this.size - this.#taken - this.#promised + returning;
+    const count = Math.max(0, Math.min(free, LIMITS.claimMax));
+    this.#promised += count;
+    return count;
+  }
+
+  /** The claim that they were promised to is over. */
+  takeBack(count: number): void {
+    this.#promised -= count;
+  }
+
+  take(): void {
+    this.#taken += 1;
+  }
+
+  free(): void {
+    this.#taken -= 1;
+  }
+}
