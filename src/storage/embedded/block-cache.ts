@@ -1,4 +1,5 @@
 import type { DiskFile } from "./disk.ts";
+import type { Segment } from "./segment.ts";
 
 const BLOCK = 64 * 1024;
 const BLOCKS_MAX = 64;
@@ -19,15 +20,18 @@ export class BlockCache {
   readonly #blocks = new Map<number, Block>();
 
   /** The record of `length` bytes at `offset`: a buffer that must not be changed, and where it begins there. */
-  read(file: DiskFile, segment: number, offset: number, length: number): { from: Buffer; at: number } {
+  read(segment: Segment, offset: number, length: number): { from: Buffer; at: number } {
+    const { file } = segment;
     const block = Math.floor(offset / BLOCK);
     const at = offset - block * BLOCK;
     if (at + length > BLOCK) return { from: readWhole(file, offset, length), at: 0 };
-    const key = segment * 65_536 + block;
+    const key = segment.number * 65_536 + block;
     let entry = this.#blocks.get(key);
     if (entry === undefined || entry.filled < at + length) {
       const bytes = Buffer.allocUnsafeSlow(BLOCK);
-      entry = { bytes, filled: file.read(bytes, block * BLOCK) };
+      // Behind the last frame there may be zeros of the reserve: they are not content yet.
+      const filled = Math.min(file.read(bytes, block * BLOCK), segment.length - block * BLOCK);
+      entry = { bytes, filled };
       if (entry.filled < at + length) throw new Error(`Expected ${length} bytes at offset ${offset}`);
       this.#keep(key, entry);
     }

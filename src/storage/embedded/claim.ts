@@ -2,15 +2,19 @@ import { LIMITS } from "../../task/limits.ts";
 import type { ClaimedTask, EpochMs } from "../../task/task.ts";
 import type { ClaimAsk, ClaimReply } from "../storage.ts";
 import { claimedTask, type Engine } from "./engine.ts";
-import type { QueueState } from "./queue-state.ts";
-import type { Step } from "./step.ts";
+import { PRIORITIES, type QueueState } from "./queue-state.ts";
+import type { Step, Transition } from "./step.ts";
 import { FLAG, newNonce, type TaskStatus } from "./task-table.ts";
 
-const NOTHING: ClaimReply = Object.freeze({ grants: Object.freeze([]), more: false });
+/** A ready task that may be claimed: as it is in memory, or as the step has just planned it. */
+interface Candidate {
+  readonly slot: number;
+  readonly planned: Transition | undefined;
+}
 
 /**
  * Plans leases for `asks` into a step: highest priority first, first in first out within it (I6), the attempt
- * counted (I5), a fence that grows (I2). Looks at the ready tasks as they are before the step.
+ * counted (I5), a fence that grows (I2). Sees the ready tasks as the step leaves them.
  */
 export function planClaim(
   engine: Engine,
@@ -18,11 +22,11 @@ export function planClaim(
   asks: readonly ClaimAsk[],
   step: Step,
 ): ClaimReply {
-  if (asks.length === 0) return queue.paused ? NOTHING : { grants: [], more: queue.count("ready") > 0 };
+  if (queue.paused) return { grants: asks.map(() => []), more: false };
+  const ready = queue.count("ready") + step.readied.length;
   let wanted = 0;
   for (const ask of asks) wanted += ask.max;
-  const slots: number[] = [];
-  if (!queue.paused) queue.headOfReady(wanted, slots);
+  const candidates = candidatesOf(queue, step, wanted);
   const now = engine.clock.now();
   const grants: ClaimedTask[][] = [];
   let next = 0;
@@ -30,45 +34,65 @@ export function planClaim(
     const grant: ClaimedTask[] = [];
     let bytes = 0;
     const bytesMax = ask.bytesMax ?? LIMITS.bodyBytesMax;
-    while (grant.length < ask.max && next < slots.length) {
-      const slot = slots[next] as number;
-      bytes += engine.table.payloadBytes.get(slot);
+    while (grant.length < ask.max && next < candidates.length) {
+      const candidate = candidates[next] as Candidate;
+      bytes += engine.table.payloadBytes.get(candidate.slot);
       if (bytes > bytesMax && grant.length > 0) break;
-      grant.push(planLease(engine, queue, slot, ask, now, step));
+      grant.push(planLease(engine, queue, candidate, ask, now, step));
       next += 1;
     }
     grants.push(grant);
   }
-  return { grants, more: !queue.paused && queue.count("ready") > next };
+  return { grants, more: ready > next };
+}
+
+/** Up to `wanted` ready tasks in claim order: within a priority the released ones, those in memory, the new ones. */
+function candidatesOf(queue: QueueState, step: Step, wanted: number): Candidate[] {
+  const candidates: Candidate[] = [];
+  const slots: number[] = [];
+  if (step.readied.length === 0) {
+    queue.headOfReady(wanted, slots);
+    for (const slot of slots) candidates.push({ slot, planned: undefined });
+    return candidates;
+  }
+  for (let priority = PRIORITIES - 1; priority >= 0 && candidates.length < wanted; priority -= 1) {
+    const planned = step.readied.filter(({ slot }) => queue.priorityOf(slot) === priority);
+    for (const move of planned) if (move.toHead) candidates.push({ slot: move.slot, planned: move });
+    slots.length = 0;
+    queue.ready(priority).head(Math.max(0, wanted - candidates.length), slots);
+    for (const slot of slots) candidates.push({ slot, planned: undefined });
+    for (const move of planned) if (!move.toHead) candidates.push({ slot: move.slot, planned: move });
+  }
+  return candidates;
 }
 
 function planLease(
   engine: Engine,
   queue: QueueState,
-  slot: number,
+  { slot, planned }: Candidate,
   ask: ClaimAsk,
   now: EpochMs,
   step: Step,
 ): ClaimedTask {
   // Read first: a record that cannot be read must fail the claim before anything is written.
   const constants = engine.constants(slot);
-  const before = engine.details(slot);
+  const before = planned === undefined ? engine.details(slot) : (planned.details ?? {});
   const details = ask.worker === undefined ? before : { ...before, worker: ask.worker };
   const leaseMs = ask.leaseMs ?? queue.config.leaseMs;
-  const { table } = engine;
+  const ready = planned?.status ?? engine.table.status(slot);
   const status: TaskStatus = {
     state: "leased",
-    attempt: table.attempt.get(slot) + 1,
-    releases: table.releases.get(slot),
+    attempt: ready.attempt + 1,
+    releases: ready.releases,
     fence: engine.fences.next(),
     nonce: newNonce(),
     leaseMs,
     claimedAt: now,
-    runAt: table.runAt.get(slot),
+    runAt: ready.runAt,
     order: 0,
     time: now + leaseMs,
     resultBytes: 0,
-    flags: (table.flags.get(slot) & FLAG.history) | (ask.worker === undefined ? 0 : FLAG.worker),
+    flags: (ready.flags & FLAG.history) | (ask.worker === undefined ? 0 : FLAG.worker),
   };
   step.move(slot, status, details);
   return claimedTask(queue.name, constants, status, details);

@@ -5,8 +5,8 @@ import { findKey } from "./idempotency.ts";
 import { type IdWords, RECORD, read, writeKey, writeNumber, writeState, writeTask } from "./records.ts";
 import { SEGMENT_HEADER, type Segment } from "./segment.ts";
 
-/** Bytes of the oldest segment that one step looks at; about a third of a millisecond. */
-const STEP_BYTES = 128 * 1024;
+/** Bytes of the oldest segment that one step looks at, at most; about a third of a millisecond. */
+const STEP_BYTES_MAX = 128 * 1024;
 /** Between steps, so that callers come in between. */
 const PAUSE_MS = 2;
 
@@ -28,10 +28,12 @@ export class Compactor {
   #finishing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #bytesAtStep = 0;
+  readonly #stepBytes: number;
   readonly #onError: (error: unknown) => void;
 
   constructor(engine: Engine, onError: (error: unknown) => void) {
     this.#engine = engine;
+    this.#stepBytes = Math.min(STEP_BYTES_MAX, engine.options.segmentBytes / 4);
     this.#onError = onError;
   }
 
@@ -41,7 +43,7 @@ export class Compactor {
     this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
     // A caller that never lets a timer run must not outrun compaction: two bytes are looked at for each written.
     const written = this.#engine.journal.written;
-    if (written - this.#bytesAtStep < STEP_BYTES / 2) return;
+    if (written - this.#bytesAtStep < this.#stepBytes / 2) return;
     this.#stepOnce();
   }
 
@@ -86,7 +88,7 @@ export class Compactor {
 
   #moveSome(): void {
     const segment = this.#segment as Segment;
-    const end = Math.min(segment.length, this.#offset + STEP_BYTES);
+    const end = Math.min(segment.length, this.#offset + this.#stepBytes);
     const to = this.#engine.journal.begin();
     const places: Moved[] = [];
     while (this.#offset < end) {

@@ -161,13 +161,13 @@ export class Journal {
   }
 
   /** The record at a place. */
-  read(segment: number, offset: number, length: number): { from: Buffer; at: number } {
+  read(number: number, offset: number, length: number): { from: Buffer; at: number } {
     const first = (this.segments[0] as Segment).number;
-    const { file } = this.segments[segment - first] as Segment;
+    const segment = this.segments[number - first] as Segment;
     try {
-      return this.#blocks.read(file, segment, offset, length);
+      return this.#blocks.read(segment, offset, length);
     } catch (error) {
-      throw new Error(`Cannot read ${segmentName(segment)} at offset ${offset}`, { cause: error });
+      throw new Error(`Cannot read ${segmentName(number)} at offset ${offset}`, { cause: error });
     }
   }
 

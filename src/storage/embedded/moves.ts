@@ -1,41 +1,53 @@
 import type { TaskId } from "../../task/ids.ts";
-import { isFinished } from "../../task/task.ts";
+import { isFinished, type TaskState } from "../../task/task.ts";
 import type { ForceReleaseOutcome, MoveOutcome, RequeueDeadReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
+import { Steps } from "./steps.ts";
 import { FLAG } from "./task-table.ts";
 import { historyOf, release, toFinished, toReadyTail } from "./transitions.ts";
 
-/** What an operator does to tasks by id. One step for each task: such calls are rare, and one id may come twice. */
+/** What an operator does to tasks by id. */
 
 export function cancel(engine: Engine, queue: QueueState, ids: readonly TaskId[]): MoveOutcome[] {
-  return ids.map((id) => {
-    const slot = engine.find(queue, id);
-    if (slot === -1) return { kind: "not-found" };
-    const state = engine.table.stateOf(slot);
-    if (isFinished(state)) return { kind: "wrong-state", state };
-    const step = new Step(engine, queue);
-    const status = engine.table.status(slot);
-    status.flags &= FLAG.history;
-    toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.details(slot)));
-    step.commit(true);
-    return { kind: "moved", task: engine.view(slot) };
-  });
+  return move(engine, queue, ids, (state) => !isFinished(state), planCancel);
 }
 
 export function requeue(engine: Engine, queue: QueueState, ids: readonly TaskId[]): MoveOutcome[] {
-  return ids.map((id) => {
+  const movable: ReadonlySet<TaskState> = new Set(["dead", "cancelled", "scheduled"]);
+  return move(engine, queue, ids, (state) => movable.has(state), planRequeue);
+}
+
+type Plan = (engine: Engine, queue: QueueState, slot: number, step: Step) => void;
+
+function move(
+  engine: Engine,
+  queue: QueueState,
+  ids: readonly TaskId[],
+  isMovable: (state: TaskState) => boolean,
+  plan: Plan,
+): MoveOutcome[] {
+  const steps = new Steps(engine, queue);
+  const moved = ids.map((id): MoveOutcome | number => {
+    const step = steps.for(id);
     const slot = engine.find(queue, id);
     if (slot === -1) return { kind: "not-found" };
     const state = engine.table.stateOf(slot);
-    if (state !== "dead" && state !== "cancelled" && state !== "scheduled")
-      return { kind: "wrong-state", state };
-    const step = new Step(engine, queue);
-    planRequeue(engine, queue, slot, step);
-    step.commit(true);
-    return { kind: "moved", task: engine.view(slot) };
+    if (!isMovable(state)) return { kind: "wrong-state", state };
+    plan(engine, queue, slot, step);
+    return slot;
   });
+  steps.last.commit(true);
+  return moved.map((outcome) =>
+    typeof outcome === "number" ? { kind: "moved", task: engine.view(outcome) } : outcome,
+  );
+}
+
+function planCancel(engine: Engine, queue: QueueState, slot: number, step: Step): void {
+  const status = engine.table.status(slot);
+  status.flags &= FLAG.history;
+  toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.details(slot)));
 }
 
 /** Requeues dead tasks, oldest first. */
@@ -71,21 +83,15 @@ export function forceRelease(
   queue: QueueState,
   ids: readonly TaskId[],
 ): ForceReleaseOutcome[] {
-  const outcomes: ForceReleaseOutcome[] = [];
-  let step = new Step(engine, queue);
-  const seen = new Set<TaskId>();
-  for (const id of ids) {
-    if (seen.has(id)) {
-      step.commit(true);
-      step = new Step(engine, queue);
-    }
-    seen.add(id);
+  const steps = new Steps(engine, queue);
+  const outcomes = ids.map((id): ForceReleaseOutcome => {
+    const step = steps.for(id);
     const slot = engine.find(queue, id);
-    const state = slot === -1 ? undefined : engine.table.stateOf(slot);
-    if (state === undefined) outcomes.push({ kind: "not-found" });
-    else if (state !== "leased") outcomes.push({ kind: "wrong-state", state });
-    else outcomes.push({ kind: release(engine, queue, step, slot, false) });
-  }
-  step.commit(true);
+    if (slot === -1) return { kind: "not-found" };
+    const state = engine.table.stateOf(slot);
+    if (state !== "leased") return { kind: "wrong-state", state };
+    return { kind: release(engine, queue, step, slot, false) };
+  });
+  steps.last.commit(true);
   return outcomes;
 }

@@ -60,6 +60,10 @@ export class QueueState {
     return this.count("scheduled") + this.count("ready") + this.count("leased");
   }
 
+  priorityOf(slot: number): number {
+    return this.#table.priority.get(slot);
+  }
+
   ready(priority: number): SortedSlots {
     return this.#ready[priority] as SortedSlots;
   }

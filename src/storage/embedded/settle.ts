@@ -1,4 +1,3 @@
-import type { TaskId } from "../../task/ids.ts";
 import type { EpochMs } from "../../task/task.ts";
 import type {
   ClaimAsk,
@@ -11,7 +10,8 @@ import type {
 import { planClaim } from "./claim.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
-import { Step } from "./step.ts";
+import type { Step } from "./step.ts";
+import { Steps } from "./steps.ts";
 import { FLAG } from "./task-table.ts";
 import {
   historyOf,
@@ -23,35 +23,19 @@ import {
   withFailure,
 } from "./transitions.ts";
 
-/**
- * Ends claims, then serves `asks`. All in one frame when the claim does not depend on what the settlements
- * made ready; else the settlements are a frame of their own, written before the claim looks.
- */
+/** Ends claims, then serves `asks`, which see what the settlements made ready. */
 export function settle(
   engine: Engine,
   queue: QueueState,
   settlements: readonly Settlement[],
   asks: readonly ClaimAsk[],
 ): SettleReply {
-  let step = new Step(engine, queue);
-  const outcomes: SettleOutcome[] = [];
-  const seen = new Set<TaskId>();
-  for (const settlement of settlements) {
-    if (seen.has(settlement.id)) {
-      // The same task twice: the second settlement sees what the first one did.
-      step.commit(true);
-      step = new Step(engine, queue);
-      seen.clear();
-    }
-    if (settlements.length > 1) seen.add(settlement.id);
-    outcomes.push(settleOne(engine, queue, settlement, step));
-  }
-  if (step.readies) {
-    step.commit(true);
-    step = new Step(engine, queue);
-  }
-  const claim = planClaim(engine, queue, asks, step);
-  step.commit(true);
+  const steps = new Steps(engine, queue);
+  const outcomes = settlements.map((settlement) =>
+    settleOne(engine, queue, settlement, steps.for(settlement.id)),
+  );
+  const claim = planClaim(engine, queue, asks, steps.last);
+  steps.last.commit(true);
   return { outcomes, claim };
 }
 
@@ -138,19 +122,9 @@ export function heartbeat(
   queue: QueueState,
   beats: readonly Heartbeat[],
 ): HeartbeatOutcome[] {
-  let step = new Step(engine, queue);
-  const seen = new Set<TaskId>();
-  const outcomes: HeartbeatOutcome[] = [];
-  for (const beat of beats) {
-    if (seen.has(beat.id)) {
-      step.commit(true);
-      step = new Step(engine, queue);
-      seen.clear();
-    }
-    seen.add(beat.id);
-    outcomes.push(extend(engine, queue, beat, step));
-  }
-  step.commit(true);
+  const steps = new Steps(engine, queue);
+  const outcomes = beats.map((beat) => extend(engine, queue, beat, steps.for(beat.id)));
+  steps.last.commit(true);
   return outcomes;
 }
 

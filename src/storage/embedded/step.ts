@@ -24,7 +24,8 @@ interface Addition {
   payloadBytes: number;
 }
 
-interface Transition {
+/** A task's move to a new state, as planned. */
+export interface Transition {
   readonly slot: number;
   readonly status: TaskStatus;
   readonly details: Details | undefined;
@@ -37,8 +38,8 @@ interface Transition {
  * One atomic step of a queue: what a verb decided, written to the journal as one frame and only then applied
  * to memory. A failed write leaves memory as it was, so memory never runs ahead of the journal (I7).
  *
- * A step is used once. The verb looks at memory as it is before the step; when it must see its own effects
- * (a release followed by a claim, one id twice in a call) it commits and begins another.
+ * A step is used once. The verb looks at memory as it is before the step; when the same task comes twice in a
+ * call, the verb commits and begins another.
  */
 export class Step {
   readonly #engine: Engine;
@@ -47,8 +48,9 @@ export class Step {
   readonly #transitions: Transition[] = [];
   readonly #removals: number[] = [];
   #change: QueueChange | undefined;
-  /** True when a task becomes ready in it. */
-  readies = false;
+  /** What becomes ready in it by a move: a claim in the same step must see it. */
+  readonly readied: Transition[] = [];
+  #readies = false;
   /** Slots of the added tasks, in order; filled by the commit. */
   readonly addedSlots: number[] = [];
 
@@ -69,19 +71,21 @@ export class Step {
   /** A new task in its first state. */
   add(id: IdWords, constants: TaskConstants, status: TaskStatus): void {
     this.#additions.push({ id, constants, status, offset: 0, length: 0, payloadBytes: 0 });
-    if (status.state === "ready") this.readies = true;
+    if (status.state === "ready") this.#readies = true;
   }
 
   /** A task's new state. Its details are those that the flags name. */
   move(slot: number, status: TaskStatus, details: Details | undefined): void {
-    this.#transitions.push({ slot, status, details, toHead: false, offset: 0, length: 0 });
-    if (status.state === "ready") this.readies = true;
+    const transition = { slot, status, details, toHead: false, offset: 0, length: 0 };
+    this.#transitions.push(transition);
+    if (status.state === "ready") this.readied.push(transition);
   }
 
   /** A task that becomes ready before all others of its priority; several keep the order given (I6). */
   moveToHead(slot: number, status: TaskStatus, details: Details | undefined): void {
-    this.#transitions.push({ slot, status, details, toHead: true, offset: 0, length: 0 });
-    this.readies = true;
+    const transition = { slot, status, details, toHead: true, offset: 0, length: 0 };
+    this.#transitions.push(transition);
+    this.readied.push(transition);
   }
 
   remove(slot: number): void {
@@ -101,7 +105,7 @@ export class Step {
   }
 
   #placeAtHead(): void {
-    const released = this.#transitions.filter((transition) => transition.toHead);
+    const released = this.readied.filter((transition) => transition.toHead);
     if (released.length === 0) return;
     const { priority } = this.#engine.table;
     for (const level of new Set(released.map(({ slot }) => priority.get(slot)))) {
@@ -188,7 +192,8 @@ export class Step {
 
   #emit(): void {
     if (this.#engine.listeners.size === 0) return;
-    if (this.readies || this.#change?.paused === false) this.#engine.emitReady(this.#queue.name);
+    if (this.#readies || this.readied.length > 0 || this.#change?.paused === false)
+      this.#engine.emitReady(this.#queue.name);
     for (const { slot, status } of this.#transitions) {
       if (isFinished(status.state)) this.#engine.emitFinished(slot, status.state);
     }
