@@ -23,7 +23,7 @@ export function addDemo(dibs: Command): void {
         "temporary folder unless --store is given.",
     )
     .action((folder: string | undefined, flags: SessionFlags) =>
-      perform(flags, (session) => demo(session, folder, flags), { graceful: true, serves: true }),
+      perform(flags, (session) => demo(session, folder, flags), { graceful: true }),
     );
   withHelp(
     withSettings(command, ["store", "durability"]),

@@ -89,11 +89,16 @@ async function send(connection: Connection, batch: readonly Entry[], totals: Tot
   } catch (error) {
     if (!(error instanceof DibsError)) throw error;
     totals.lost(batch.length);
-    const fate = error.code === "connection_lost" ? "; some of them may have been enqueued" : "";
-    error.message = `Lines ${first.line} to ${last.line}: ${error.message}${fate}`;
+    error.message = `Lines ${first.line} to ${last.line}: ${error.message}${fateOf(error)}`;
     throw error;
   }
   for (const [at, answer] of answers.entries()) totals.answer((batch[at] as Entry).line, answer);
+}
+
+/** A request that went out and was not answered may have been carried out. */
+function fateOf({ code, cause }: DibsError): string {
+  const neverSent = (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+  return code === "connection_lost" && !neverSent ? ". Some of them may have been enqueued." : "";
 }
 
 /** Ends quietly when Ctrl-C destroys the stream in the middle of a read. */

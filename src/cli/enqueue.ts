@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { EnqueueAnswer } from "../protocol/messages.ts";
 import { memberText } from "../protocol/source.ts";
 import type { EnqueueItem } from "../sdk/connection.ts";
+import { InvalidRequestError } from "../task/errors.ts";
 import { enqueueLines } from "./enqueue-lines.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit.ts";
 import {
@@ -107,7 +108,7 @@ function itemOf(text: string, template: EnqueueItem, isTask: boolean): EnqueueIt
   if (!isTask) return { ...template, payloadJson: checkedJson(text, "The line") };
   const task: unknown = JSON.parse(checkedJson(text, "The line"));
   if (typeof task !== "object" || task === null || Array.isArray(task))
-    throw new UsageError("Expected the line to be an object: with --tasks a line is a task");
+    throw new InvalidRequestError("Expected the line to be an object: with --tasks a line is a task");
   const { payload: _, ...fields } = task as Record<string, unknown>;
   const payloadJson = memberText(text, "payload");
   // Unknown or wrong fields are the server's to refuse, in the same words as for every caller.
@@ -121,7 +122,9 @@ function checkedJson(text: string, what: string): string {
     JSON.parse(text);
   } catch (error) {
     const hint = what === "The payload" ? `; quote it for the shell: '{"to":"a@b.c"}'` : "";
-    throw new UsageError(`${what} is not JSON: ${(error as Error).message}${hint}`, { cause: error });
+    throw new InvalidRequestError(`${what} is not JSON: ${(error as Error).message}${hint}`, {
+      cause: error,
+    });
   }
   return text;
 }

@@ -107,7 +107,9 @@ function showQueue(output: Output, queue: QueueMessage): void {
 function facts(queue: QueueMessage): (readonly [string, string])[] {
   const { config, latency } = queue;
   const percentiles = (of: { p50: number; p99: number; p999: number }) =>
-    `P50 ${milliseconds(of.p50)}, P99 ${milliseconds(of.p99)}, P99.9 ${milliseconds(of.p999)}`;
+    of.p999 === 0
+      ? "nothing measured"
+      : `P50 ${milliseconds(of.p50)}, P99 ${milliseconds(of.p99)}, P99.9 ${milliseconds(of.p999)}`;
   return [
     ["paused", queue.paused ? "yes: enqueue goes on, claims give nothing" : "no"],
     ...TASK_STATES.map((state) => [state, count(queue.counts[state])] as const),

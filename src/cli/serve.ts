@@ -13,7 +13,7 @@ export function addServe(dibs: Command): void {
   const command = dibs
     .command("serve")
     .description("serve the HTTP API; on a first start there is nothing to set up")
-    .action((flags: SessionFlags) => perform(flags, serve, { graceful: true, serves: true }));
+    .action((flags: SessionFlags) => perform(flags, serve, { graceful: true }));
   withHelp(
     withSettings(command, [
       "store",

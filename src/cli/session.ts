@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { type Config, type FlagValues, readConfig } from "../config.ts";
 import type { Connection } from "../sdk/connection.ts";
 import { ConnectionLostError, type DibsError } from "../task/errors.ts";
@@ -24,8 +25,6 @@ export interface SessionFlags extends FlagValues {
 
 export interface PerformOptions {
   readonly graceful?: boolean;
-  /** Starts a server, so that `--store` is a setting of its own and not the place to connect to. */
-  readonly serves?: boolean;
 }
 
 export type Action = (session: Session) => Promise<ExitCode>;
@@ -69,7 +68,7 @@ async function attempt(
   action: Action,
   options: PerformOptions,
 ): Promise<ExitCode> {
-  const { config, warnings } = readConfig({ flags: options.serves ? flags : withoutStore(flags) });
+  const { config, warnings } = readConfig({ flags });
   for (const warning of warnings) output.warn(warning);
   let opened: Promise<Connection> | undefined;
   const connection = () => {
@@ -87,18 +86,14 @@ async function attempt(
   }
 }
 
-/** For a client command `--store` is the place to connect to, checked there, and no setting. */
-function withoutStore({ store: _, ...flags }: SessionFlags): FlagValues {
-  return flags;
-}
-
-async function connect(flags: SessionFlags, config: Config): Promise<Connection> {
+async function connect(flags: SessionFlags, { url, token, store, durability }: Config): Promise<Connection> {
   if (flags.store !== undefined && flags.url !== undefined)
     throw new UsageError("--url and --store name two places: give one of them");
   const { openConnection } = await import("../connect.ts");
-  const token = config.token === undefined ? {} : { token: config.token };
-  if (flags.store === undefined) return openConnection(config.url, token);
-  return openConnection(String(flags.store), {});
+  // Only the flag opens a store here: the one of DIBS_STORE is the server's.
+  if (flags.store === undefined) return openConnection(url, token === undefined ? {} : { token });
+  if (store.kind === "memory") return openConnection("memory:");
+  return openConnection(resolve(store.folder), { durability });
 }
 
 function failure(output: Output, error: unknown, flags: SessionFlags): ExitCode {
