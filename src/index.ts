@@ -8,7 +8,6 @@ export {
 export type {
   ClaimOptions,
   Dibs,
-  EnqueueOptions,
   EnqueueOutcome,
   HeartbeatOutcome,
   SettledOutcome,
@@ -21,6 +20,7 @@ export {
   type TaskDefaults,
   type TaskDefinition,
 } from "./sdk/definition.ts";
+export type { EnqueueOptions } from "./sdk/enqueue-item.ts";
 export {
   type AbortCode,
   AttemptAborted,

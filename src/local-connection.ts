@@ -63,8 +63,16 @@ export class LocalConnection implements Connection {
 
   enqueueMany(items: readonly EnqueueItem[]): Promise<EnqueueItemAnswer[]> {
     return told(async () => {
-      const outcomes = await this.#broker.enqueueMany(items.map(askOf));
-      return outcomes.map((outcome) => (outcome instanceof DibsError ? refused(outcome) : accepted(outcome)));
+      const asks = items.map(askOf);
+      const answers: EnqueueItemAnswer[] = [];
+      // In steps, so that a long list neither fills memory twice nor keeps the event loop to itself.
+      for (let start = 0; start < asks.length; start += LIMITS.batchMax) {
+        const outcomes = await this.#broker.enqueueMany(asks.slice(start, start + LIMITS.batchMax));
+        for (const outcome of outcomes) {
+          answers.push(outcome instanceof DibsError ? refused(outcome) : accepted(outcome));
+        }
+      }
+      return answers;
     });
   }
 

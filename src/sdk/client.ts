@@ -8,25 +8,18 @@ import type {
   SettledAnswer,
   SettleItemAnswer,
 } from "../protocol/messages.ts";
-import type { BackoffPolicy } from "../task/backoff.ts";
 import { DibsError, errorFromCode, InvalidRequestError } from "../task/errors.ts";
 import type { Connection, EnqueueItem, OutcomeItem } from "./connection.ts";
-import { defineTask, type TaskDefaults, type TaskDefinition } from "./definition.ts";
+import { defineTask, type TaskDefinition } from "./definition.ts";
+import { type EnqueueOptions, itemOf, itemOrError } from "./enqueue-item.ts";
 import { toJsonText } from "./json-text.ts";
-import { refuseUnknown } from "./options.ts";
+import { present } from "./options.ts";
 import { QueueHandle, type QueueView } from "./queue-handle.ts";
 import { type WaitOptions, waitForResult } from "./result-waiter.ts";
 import type { Handler, TaskHandler } from "./task-handler.ts";
 import type { ClaimedTaskView, EnqueuedTask, ResultOf, TaskView } from "./task-view.ts";
 import { Worker } from "./worker.ts";
 import type { WorkerOptions } from "./worker-options.ts";
-
-export interface EnqueueOptions extends TaskDefaults {
-  /** Not before this instant: epoch milliseconds, ISO 8601 with a zone, or a Date. Instead of `delayMs`. */
-  readonly runAt?: number | string | Date;
-  /** A second enqueue with the same key within 24 hours gives the first task. At most 200 characters. */
-  readonly idempotencyKey?: string;
-}
 
 /** What became of one item of `enqueueMany`: `error` is undefined exactly when it was accepted. */
 export type EnqueueOutcome<Payload = unknown, Result = unknown> =
@@ -108,9 +101,10 @@ export class Dibs {
   ): Promise<EnqueueOutcome[]> {
     const definition = definitionOf(queue);
     const optionsAt = typeof options === "function" ? options : () => options;
-    const items = await Promise.all(
-      payloads.map((payload, index) => itemOrError(definition, payload, optionsAt(payload, index))),
-    );
+    const items: (EnqueueItem | DibsError)[] = [];
+    for (const [index, payload] of payloads.entries()) {
+      items.push(await itemOrError(definition, payload, optionsAt(payload, index)));
+    }
     const sound = items.filter((item): item is EnqueueItem => !(item instanceof DibsError));
     const answers = sound.length === 0 ? [] : await this.#open().enqueueMany(sound);
     const inOrder = answers.values();
@@ -245,46 +239,12 @@ export class Dibs {
   }
 }
 
-const ENQUEUE_OPTIONS = ["priority", "delayMs", "runAt", "maxAttempts", "backoff", "idempotencyKey", "tags"];
-
 function closedError(place: string): InvalidRequestError {
   return new InvalidRequestError(`This client of ${place} is closed`);
 }
 
 function definitionOf(queue: string | TaskDefinition): TaskDefinition {
   return typeof queue === "string" ? defineTask({ queue }) : queue;
-}
-
-async function itemOf(
-  definition: TaskDefinition,
-  payload: unknown,
-  options: EnqueueOptions,
-): Promise<EnqueueItem> {
-  refuseUnknown("enqueue", options, ENQUEUE_OPTIONS);
-  const payloadJson = await definition.payloadJson(payload);
-  const { runAt, ...asked } = present(options);
-  const { delayMs: defaultDelayMs, ...defaults } = definition.defaults;
-  return {
-    queue: definition.queue,
-    ...mutable(defaults),
-    ...(defaultDelayMs !== undefined && runAt === undefined && { delayMs: defaultDelayMs }),
-    ...mutable(asked),
-    ...(runAt !== undefined && { runAt: runAt instanceof Date ? runAt.getTime() : runAt }),
-    ...(payloadJson !== undefined && { payloadJson }),
-  };
-}
-
-async function itemOrError(
-  definition: TaskDefinition,
-  payload: unknown,
-  options: EnqueueOptions,
-): Promise<EnqueueItem | DibsError> {
-  try {
-    return await itemOf(definition, payload, options);
-  } catch (error) {
-    if (error instanceof DibsError) return error;
-    throw error;
-  }
 }
 
 function outcomeOf(answer: EnqueueItemAnswer): EnqueueOutcome {
@@ -303,18 +263,4 @@ function errorOf({ code, message, details }: ErrorMessage): DibsError {
 
 function idOf(task: AnyTask<unknown>): string {
   return typeof task === "string" ? task : task.id;
-}
-
-/** Without the fields whose value is undefined: JSON leaves them out, and a door in this process must see the same. */
-function present<T extends object>(fields: T): T {
-  for (const value of Object.values(fields)) {
-    if (value === undefined) {
-      return Object.fromEntries(Object.entries(fields).filter(([, known]) => known !== undefined)) as T;
-    }
-  }
-  return fields;
-}
-
-function mutable(fields: Omit<EnqueueOptions, "runAt">): Partial<EnqueueItem> {
-  return fields as Partial<EnqueueItem> & { backoff?: Partial<BackoffPolicy> };
 }

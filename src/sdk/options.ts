@@ -19,3 +19,12 @@ export function checkWhole(name: string, value: number | undefined, min: number,
     },
   );
 }
+
+/**
+ * The fields without those whose value is undefined: JSON leaves them out, and a door in this process must
+ * see the same as one across the network.
+ */
+export function present<T extends object>(fields: T): T {
+  if (!Object.values(fields).includes(undefined)) return fields;
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}

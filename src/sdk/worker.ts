@@ -23,6 +23,9 @@ import {
   workerSettings,
 } from "./worker-options.ts";
 
+/** Other workers take tasks too, which is not told here. */
+const LOOK_AGAIN_MS = 10;
+
 /**
  * Claims tasks, runs their handlers, and settles them, until it is closed.
  *
@@ -46,7 +49,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
   #isBusy = true;
   #isPumpPlanned = false;
   #closed: Promise<void> | undefined;
-  #whenChanged: (() => void) | undefined;
+  readonly #onChange: (() => void)[] = [];
 
   /** Starts nothing; `Dibs.work` does. */
   constructor(
@@ -107,6 +110,15 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#claimer.pump();
   }
 
+  /** Resolves when it has nothing in hand and its queues, except paused ones, have nothing ready. */
+  async whenIdle(): Promise<void> {
+    while (this.#closed === undefined) {
+      await this.#until(() => this.#held.size === 0 || this.#closed !== undefined, Number.POSITIVE_INFINITY);
+      if (!(await this.#hasMore()) && this.#held.size === 0) return;
+      await this.#changed(LOOK_AGAIN_MS);
+    }
+  }
+
   /**
    * Stops claiming, waits up to `drainMs` for the handlers that run, then aborts them with `shutdown` and hands
    * their tasks back, their attempt uncounted. Resolves when every outcome is sent, or its lease has ended.
@@ -124,16 +136,14 @@ export class Worker extends EventEmitter<WorkerEvents> {
   async #close(): Promise<void> {
     this.#settler.stopClaiming();
     await this.#claimer.stop();
-    await this.#drained(this.#settings.drainMs, () => this.#held.size === 0);
+    await this.#until(() => this.#held.size === 0, this.#settings.drainMs);
     for (const held of this.#held) {
       if (held.stage === "open") held.abort("shutdown", "The worker closes", performance.now());
     }
     this.#keeper.stopBeatingSettling();
     this.#keeper.lookAgain();
-    await this.#drained(
-      Number.POSITIVE_INFINITY,
-      () => ![...this.#held].some(({ stage }) => stage !== "ended"),
-    );
+    const allEnded = () => [...this.#held].every(({ stage }) => stage === "ended");
+    await this.#until(allEnded, Number.POSITIVE_INFINITY);
     for (const held of this.#held) this.#keeper.remove(held);
     this.#settler.stop();
     await this.#runner.close();
@@ -141,19 +151,41 @@ export class Worker extends EventEmitter<WorkerEvents> {
   }
 
   /** Waits until the condition holds, at most so long. */
-  async #drained(ms: number, condition: () => boolean): Promise<void> {
-    const until = performance.now() + ms;
-    while (!condition() && performance.now() < until) {
-      await new Promise<void>((resolve) => {
-        const left = until - performance.now();
-        const timer = Number.isFinite(left) ? setTimeout(resolve, Math.ceil(left)) : undefined;
-        this.#whenChanged = () => {
-          clearTimeout(timer);
-          resolve();
-        };
+  async #until(condition: () => boolean, ms: number): Promise<void> {
+    const endAt = performance.now() + ms;
+    while (!condition() && performance.now() < endAt) await this.#changed(endAt - performance.now());
+  }
+
+  /** Resolves when a task was taken or let go, or after `ms`. */
+  #changed(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = Number.isFinite(ms) ? setTimeout(resolve, Math.ceil(ms)) : undefined;
+      this.#onChange.push(() => {
+        clearTimeout(timer);
+        resolve();
       });
+    });
+  }
+
+  #change(): void {
+    if (this.#onChange.length === 0) return;
+    for (const tell of this.#onChange.splice(0)) tell();
+  }
+
+  /** True while a queue has a task that this worker could claim, or that is on its way here. */
+  async #hasMore(): Promise<boolean> {
+    for (const name of this.queues) {
+      const queue = await this.#connection.queue(name).catch(absentQueue);
+      if (queue === undefined) continue;
+      if (!queue.paused && queue.counts.ready > 0) return true;
+      if (queue.counts.leased > 0 && (await this.#hasLeased(name))) return true;
     }
-    this.#whenChanged = undefined;
+    return false;
+  }
+
+  async #hasLeased(name: string): Promise<boolean> {
+    const { tasks } = await this.#connection.list(name, { state: "leased" });
+    return tasks.some(({ lease }) => lease?.worker === this.#settings.worker);
   }
 
   #claimBody(): ClaimBody {
@@ -185,6 +217,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#held.add(held);
     this.#slots.take();
     this.#keeper.add(held);
+    this.#change();
   }
 
   /** Releases tasks that no handler will see. */
@@ -266,7 +299,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
       this.#slots.free();
       this.#pumpSoon();
     }
-    this.#whenChanged?.();
+    this.#change();
   }
 
   /** After the tasks that came with the present answer have taken their slots. */
@@ -328,6 +361,11 @@ export class Worker extends EventEmitter<WorkerEvents> {
       warn(`A listener of the worker's event ${name} threw: ${errorText(error)}`);
     }
   }
+}
+
+function absentQueue(error: unknown): undefined {
+  if (error instanceof DibsError && error.code === "queue_not_found") return undefined;
+  throw error;
 }
 
 /** To the process, because the worker goes on and nobody listens. */
