@@ -182,6 +182,7 @@ describe("a full disk", () => {
 describe("damage to the journal", () => {
   async function someJournal(
     seed: number,
+    steps = 40,
   ): Promise<{ disk: SimulatedDisk; clock: ManualClock; states: string[] }> {
     const clock = new ManualClock();
     const disk = new SimulatedDisk();
