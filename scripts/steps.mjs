@@ -73,7 +73,8 @@ function packagesMatchLock() {
     const present = installed[path];
     // An optional package for another platform is rightly absent.
     if (present === undefined) return locked.optional === true;
-    return present.version === locked.version && present.integrity === locked.integrity;
+    const isSame = locked.integrity === undefined || present.integrity === locked.integrity;
+    return isSame && present.version === locked.version;
   });
 }
 
