@@ -9,6 +9,8 @@ import { SEGMENT_HEADER, type Segment } from "./segment.ts";
 const STEP_BYTES_MAX = 128 * 1024;
 /** Between steps, so that callers come in between. */
 const PAUSE_MS = 2;
+/** After a failed step, which on a full disk is one of many. */
+const REST_MS = 1_000;
 
 /**
  * Gives disk space back: writes the live records of the oldest segment again at the end of the journal, in
@@ -28,6 +30,7 @@ export class Compactor {
   #finishing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #bytesAtStep = 0;
+  #resting = false;
   readonly #stepBytes: number;
   readonly #onError: (error: unknown) => void;
 
@@ -39,12 +42,11 @@ export class Compactor {
 
   /** Called after each write: starts compaction when it is due, and keeps it ahead of a writer that never pauses. */
   afterWrite(): void {
-    if (this.#segment === undefined && !this.#isDue()) return;
+    if (!this.#hasWork()) return;
     this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
     // A caller that never lets a timer run must not outrun compaction: two bytes are looked at for each written.
-    const written = this.#engine.journal.written;
-    if (written - this.#bytesAtStep < this.#stepBytes / 2) return;
-    this.#stepOnce();
+    let behind = 2 * (this.#engine.journal.written - this.#bytesAtStep);
+    for (; behind >= this.#stepBytes && this.#hasWork(); behind -= this.#stepBytes) this.#stepOnce();
   }
 
   /** Stops between two steps. What is half done is done again after the next opening. */
@@ -56,10 +58,13 @@ export class Compactor {
 
   #run(): void {
     this.#timer = undefined;
-    this.#stepOnce();
-    if (this.#segment !== undefined || this.#isDue()) {
-      this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
-    }
+    if (this.#hasWork()) this.#stepOnce();
+    if (this.#hasWork()) this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
+  }
+
+  #hasWork(): boolean {
+    if (this.#resting) return false;
+    return this.#finishing === undefined ? this.#segment !== undefined || this.#isDue() : this.#isOverdue();
   }
 
   #isDue(): boolean {
@@ -68,16 +73,35 @@ export class Compactor {
     return journal.bytes > 2 * liveBytesTotal + options.segmentBytes;
   }
 
+  #isOverdue(): boolean {
+    const { journal, liveBytesTotal, options } = this.#engine;
+    return journal.bytes > 2 * liveBytesTotal + 2 * options.segmentBytes;
+  }
+
   #stepOnce(): void {
     this.#bytesAtStep = this.#engine.journal.written;
-    if (this.#finishing !== undefined) return;
     try {
-      if (this.#segment === undefined) this.#start();
-      this.#moveSome();
+      if (this.#finishing !== undefined) this.#flushNow();
+      else {
+        if (this.#segment === undefined) this.#start();
+        this.#moveSome();
+      }
     } catch (error) {
-      this.#segment = undefined;
-      this.#onError(error);
+      this.#rest(error);
     }
+  }
+
+  /** Forgets the half-done segment, to begin it again after a while. */
+  #rest(error: unknown): void {
+    this.#segment = undefined;
+    this.#finishing = undefined;
+    this.#resting = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#resting = false;
+      this.#run();
+    }, REST_MS).unref();
+    this.#onError(error);
   }
 
   #start(): void {
@@ -124,7 +148,7 @@ export class Compactor {
     }
   }
 
-  /** All live records are written again: flush them, say that the segment is not needed, and remove it. */
+  /** All live records are written again: say that the segment is not needed, flush, and remove it. */
   #finish(segment: Segment): void {
     const { journal } = this.#engine;
     this.#engine.oldestSegment = segment.number + 1;
@@ -132,12 +156,21 @@ export class Compactor {
     journal.commit(true);
     this.#finishing = journal
       .sync()
-      .then(() => journal.removeOldest())
-      .catch(this.#onError)
-      .finally(() => {
-        this.#segment = undefined;
-        this.#finishing = undefined;
-      });
+      .then(() => this.#remove(segment))
+      .catch((error: unknown) => this.#rest(error));
+  }
+
+  /** Callers that never let the event loop turn also keep the flush from ending: then it is done at once. */
+  #flushNow(): void {
+    this.#engine.journal.syncNow();
+    this.#remove(this.#segment as Segment);
+  }
+
+  #remove(segment: Segment): void {
+    if (this.#segment !== segment) return;
+    this.#engine.journal.removeOldest();
+    this.#segment = undefined;
+    this.#finishing = undefined;
   }
 }
 

@@ -159,7 +159,11 @@ export class EmbeddedStorage implements Storage {
     writeBoot(engine.journal.begin(), engine.options.bootId);
     engine.journal.commit(true);
     engine.fences.open(loader.fenceEnd);
-    return new EmbeddedStorage(engine, new Compactor(engine, (error) => onTrouble(error as Error)), lock);
+    const compactor = new Compactor(engine, (error) => {
+      // On a full disk compaction waits as enqueues do; the journal says so itself.
+      if (!engine.journal.full) onTrouble(error as Error);
+    });
+    return new EmbeddedStorage(engine, compactor, lock);
   }
 
   /** Tells those who find the folder held where it is served. */
