@@ -304,7 +304,7 @@ export const ROUTES = {
     group: "The server",
     summary: "Can it serve: engine reachable, warm, not draining",
     answers: { 200: { means: "Yes.", schema: messages.HealthAnswer } },
-    errors: [],
+    errors: ["storage_unavailable", "shutting_down"],
     open: true,
   },
   metrics: {
@@ -313,7 +313,7 @@ export const ROUTES = {
     group: "The server",
     summary: "Metrics for Prometheus",
     answers: { 200: { means: "Prometheus text.", contentType: "text/plain" } },
-    errors: [],
+    errors: ["shutting_down"],
   },
   openapi: {
     method: "GET",
@@ -321,7 +321,7 @@ export const ROUTES = {
     group: "The server",
     summary: "This description",
     answers: { 200: { means: "OpenAPI 3.1." } },
-    errors: [],
+    errors: ["shutting_down"],
   },
   docs: {
     method: "GET",
@@ -329,7 +329,7 @@ export const ROUTES = {
     group: "The server",
     summary: "A page to try every route",
     answers: { 200: { means: "The page.", contentType: "text/html" } },
-    errors: [],
+    errors: ["shutting_down"],
   },
 } as const satisfies Readonly<Record<string, Route>>;
 
@@ -345,10 +345,12 @@ export type ParamsOf<N extends RouteName> = Part<N, "params">;
 export type QueryOf<N extends RouteName> = Part<N, "query">;
 export type BodyOf<N extends RouteName> = Part<N, "body">;
 
-/** Errors that every route can answer; with a body also those of a body. */
+/** All errors that a route can answer. Those of the server itself take no input and ask no engine. */
 export function errorsOf(route: Route): readonly ErrorCode[] {
-  const common: ErrorCode[] = route.open ? [] : ["unauthorized", "forbidden"];
-  const given: ErrorCode[] = route.body ? ["invalid_request", "payload_too_large"] : ["invalid_request"];
-  const all: ErrorCode[] = [...given, ...common, ...route.errors, "storage_unavailable", "shutting_down"];
-  return [...new Set(all)];
+  const guards: ErrorCode[] = route.open ? [] : ["unauthorized", "forbidden"];
+  if (route.group === "The server") return [...guards, ...route.errors];
+  const input: ErrorCode[] = route.body ? ["invalid_request", "payload_too_large"] : ["invalid_request"];
+  return [
+    ...new Set([...input, ...guards, ...route.errors, "storage_unavailable", "shutting_down"] as const),
+  ];
 }
