@@ -25,14 +25,21 @@ export function forceReleaseContract(suite: Suite): void {
     assert.ok(again.lease.fence > task.lease.fence);
   });
 
-  suite.test("gives several tasks of one call out again in the order given", async (stage) => {
-    await stage.enqueue(...tasks(4));
-    const [a, b, c] = await stage.claim(3);
+  suite.test(
+    "gives several tasks of one call out again in the order given, one named twice too",
+    async (stage) => {
+      await stage.enqueue(...tasks(4));
+      const [a, b, c] = await stage.claim(3);
 
-    await stage.storage.forceRelease(QUEUE, idsOf([c, a, b]));
+      const outcomes = await stage.storage.forceRelease(QUEUE, idsOf([c, c, a, c, b]));
 
-    assert.deepEqual(idsOf(await stage.claim(3)), idsOf([c, a, b]));
-  });
+      assert.deepEqual(
+        outcomes.map(({ kind }) => kind),
+        ["ready", "wrong-state", "ready", "wrong-state", "ready"],
+      );
+      assert.deepEqual(idsOf(await stage.claim(3)), idsOf([c, a, b]));
+    },
+  );
 
   suite.test(
     "counts towards the hundred releases of a task, of which the next one ends it",

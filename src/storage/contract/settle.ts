@@ -359,6 +359,19 @@ function releases(suite: Suite): void {
     assert.deepEqual(idsOf(await stage.claimAll()), [b.id, c.id, a.id, d, e]);
   });
 
+  suite.test("keeps the order of several releases when a task comes twice in the call", async (stage) => {
+    await stage.enqueue(...tasks(3));
+    const [a, b, c] = await stage.claim(3);
+
+    const outcomes = await stage.settle(released(a), completed(a), released(b), released(a), released(c));
+
+    assert.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ["ready", "lease-lost", "ready", "lease-lost", "ready"],
+    );
+    assert.deepEqual(idsOf(await stage.claim(3)), idsOf([a, b, c]));
+  });
+
   suite.test("gives what was released last before what was released earlier", async (stage) => {
     await stage.enqueue(...tasks(3));
     const [a, b, c] = await stage.claim(3);
