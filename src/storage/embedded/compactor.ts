@@ -112,30 +112,33 @@ export class Compactor {
 
   #moveSome(): void {
     const segment = this.#segment as Segment;
-    const end = Math.min(segment.length, this.#offset + this.#stepBytes);
+    const base = this.#offset;
+    const content = this.#read(segment);
     const to = this.#engine.journal.begin();
     const places: Moved[] = [];
-    while (this.#offset < end) {
-      const { content, frame, base } = this.#frameAt(segment);
+    let end = 0;
+    for (let frame = frameIn(content, 0); frame !== undefined; frame = frameIn(content, end)) {
       for (let at = frame.start; at < frame.end; at += read.length(content, at)) {
         moveRecord(this.#engine, segment.number, content, at, base + at, to, places);
       }
-      this.#offset = base + frame.end;
+      end = frame.end;
     }
+    if (end === 0) throw new Error(`Damaged journal segment ${segment.number} at offset ${base}`);
     if (places.length > 0) this.#place(places, this.#engine.journal.commit(true));
+    this.#offset = base + end;
     if (this.#offset >= segment.length) this.#finish(segment);
   }
 
-  /** Reads the frame at the present offset; `base` is where the content begins in the file. */
-  #frameAt(segment: Segment): { content: Buffer; frame: Frame; base: number } {
-    const offset = this.#offset;
-    const head = Buffer.alloc(FRAME.header);
-    segment.file.read(head, offset);
-    const content = Buffer.allocUnsafe(FRAME.header + head.readUInt32LE(4));
-    segment.file.read(content, offset);
-    const frame = readFrame(content, 0);
-    if (frame === undefined) throw new Error(`Damaged journal segment ${segment.number} at offset ${offset}`);
-    return { content, frame, base: offset };
+  /** The bytes that a step looks at: at least one whole frame. */
+  #read(segment: Segment): Buffer {
+    const left = segment.length - this.#offset;
+    const content = Buffer.allocUnsafe(Math.min(left, this.#stepBytes));
+    segment.file.read(content, this.#offset);
+    const needed = FRAME.header + (content.length < FRAME.header ? 0 : content.readUInt32LE(4));
+    if (needed <= content.length || needed > left) return content;
+    const larger = Buffer.allocUnsafe(needed);
+    segment.file.read(larger, this.#offset);
+    return larger;
   }
 
   #place(places: readonly Moved[], base: { segment: number; offset: number }): void {
@@ -172,6 +175,11 @@ export class Compactor {
     this.#segment = undefined;
     this.#finishing = undefined;
   }
+}
+
+/** The frame at an offset, when all of it is there. */
+function frameIn(content: Buffer, offset: number): Frame | undefined {
+  return offset + FRAME.header <= content.length ? readFrame(content, offset) : undefined;
 }
 
 interface Span {
