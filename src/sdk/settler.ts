@@ -4,12 +4,10 @@ import { type DibsError, errorFromCode } from "../task/errors.ts";
 import { LIMITS } from "../task/limits.ts";
 import type { Connection, OutcomeItem, SettleReply } from "./connection.ts";
 import { withDeadline } from "./deadline.ts";
+import type { Ending } from "./endings.ts";
 import type { HeldTask } from "./held-task.ts";
 import type { Slots } from "./slots.ts";
 import type { WorkerTimings } from "./worker-options.ts";
-
-/** What a handler's end means for the engine: an outcome without the claim it ends. */
-export type Ending = Omit<OutcomeItem, "id" | "leaseToken">;
 
 export interface SettlerActions {
   /** The engine took the ending. */

@@ -1,16 +1,14 @@
 import { EventEmitter } from "node:events";
 import type { ClaimBody, ClaimedTaskMessage, SettledAnswer } from "../protocol/messages.ts";
-import { DibsError, errorFromCode, TimeoutError } from "../task/errors.ts";
-import { LIMITS } from "../task/limits.ts";
-import { cutToBytes } from "../task/text.ts";
+import { DibsError } from "../task/errors.ts";
 import { Claimer } from "./claimer.ts";
 import type { Connection } from "./connection.ts";
-import { errorText } from "./error-text.ts";
-import { type AbortCode, type AttemptAborted, Refuse, RetryLater } from "./errors.ts";
+import { abortCodeOf, type Ending, endingOf, endingOfAborted } from "./endings.ts";
+import type { AbortCode } from "./errors.ts";
 import { HandlerRunner } from "./handler-runner.ts";
 import { HeldTask } from "./held-task.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import { type Ending, Settler } from "./settler.ts";
+import { Settler } from "./settler.ts";
 import { Slots } from "./slots.ts";
 import type { TaskHandler } from "./task-handler.ts";
 import type { ClaimedTaskView } from "./task-view.ts";
@@ -22,6 +20,7 @@ import {
   type WorkerTimings,
   workerSettings,
 } from "./worker-options.ts";
+import { WorkerReports } from "./worker-reports.ts";
 
 /** Other workers take tasks too, which is not told here. */
 const LOOK_AGAIN_MS = 10;
@@ -36,8 +35,8 @@ const LOOK_AGAIN_MS = 10;
 export class Worker extends EventEmitter<WorkerEvents> {
   readonly #connection: Connection;
   readonly #settings: WorkerSettings;
-  readonly #timings: WorkerTimings;
   readonly #handlers: ReadonlyMap<string, TaskHandler>;
+  readonly #reports: WorkerReports;
   readonly #slots: Slots;
   readonly #runner: HandlerRunner;
   readonly #claimer: Claimer;
@@ -61,35 +60,35 @@ export class Worker extends EventEmitter<WorkerEvents> {
     super();
     this.#connection = connection;
     this.#settings = workerSettings(handlers, options);
-    this.#timings = timings;
     this.#handlers = new Map(handlers.map((handler) => [handler.definition.queue, handler]));
+    this.#reports = new WorkerReports(this, connection.place);
     this.#slots = new Slots(this.#settings.concurrency);
     this.#runner = new HandlerRunner(handlers, this.#settings.concurrency, {
       beat: (held, leaseMs) => this.#keeper.beat(held, leaseMs),
-      blocked: (queue, blockedMs) => this.#reportBlocked([queue], blockedMs),
+      blocked: (queue, blockedMs) => this.#reports.blocked([queue], blockedMs),
     });
     const claim = this.#claimBody();
     this.#keeper = new LeaseKeeper(connection, timings, {
       lost: (held, code, message) => this.#lose(held, code, message),
       timedOut: (held) => this.#timeOut(held),
       graceIsOver: (held) => this.#settle(held, endingOfAborted(held)),
-      stuck: (held) => this.#reportStuck(held),
-      blocked: (blockedMs) => this.#reportBlocked(this.#runningQueues(), blockedMs),
-      failed: (error) => this.#report(error),
+      stuck: (held) => this.#reports.stuck(held, timings.stuckMs),
+      blocked: (blockedMs) => this.#reports.blocked(this.#runningQueues(), blockedMs),
+      failed: (error) => this.#reports.error(error),
     });
     this.#settler = new Settler(connection, claim, this.#slots, timings, {
       settled: (held, ending, answer) => this.#settled(held, ending, answer),
       lost: (held, error) => this.#lose(held, abortCodeOf(error), error.message),
       unsendable: (held, error) => this.#giveUp(held, error),
-      failed: (error) => this.#report(error),
+      failed: (error) => this.#reports.error(error),
       claimed: (tasks, asked) => this.#receive(tasks, asked),
       late: (tasks) => this.#handBack(tasks),
     });
     this.#claimer = new Claimer(connection, claim, this.#slots, timings, {
       claimed: (tasks) => this.#receive(tasks, 1),
       late: (tasks) => this.#handBack(tasks),
-      failed: (error, failures, againInMs) => this.#reportAway(error, failures, againInMs),
-      recovered: (awayMs, failures) => this.#tell("reconnected", { awayMs, failures }),
+      failed: (error, failures, againInMs) => this.#reports.away(error, failures, againInMs),
+      recovered: (awayMs, failures) => this.#reports.tell("reconnected", { awayMs, failures }),
     });
   }
 
@@ -147,7 +146,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     for (const held of this.#held) this.#keeper.remove(held);
     this.#settler.stop();
     await this.#runner.close();
-    this.#tell("closed");
+    this.#reports.tell("closed");
   }
 
   /** Waits until the condition holds, at most so long. */
@@ -252,6 +251,12 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#settler.add(held, ending);
   }
 
+  /** Queues of the handlers that run. */
+  #runningQueues(): string[] {
+    const running = [...this.#held].filter(({ isRunning }) => isRunning);
+    return [...new Set(running.map(({ task }) => task.queue))];
+  }
+
   #settled(held: HeldTask, ending: Ending, answer: SettledAnswer): void {
     held.stage = "ended";
     const task = held.task as ClaimedTaskView;
@@ -259,12 +264,12 @@ export class Worker extends EventEmitter<WorkerEvents> {
     if (ending.outcome === "complete") {
       if (this.listenerCount("completed") > 0) {
         const result = ending.resultJson === undefined ? undefined : JSON.parse(ending.resultJson);
-        this.#tell("completed", { task, result, ranMs });
+        this.#reports.tell("completed", { task, result, ranMs });
       }
     } else if (ending.outcome === "nack") {
       const state = answer.state as "ready" | "scheduled" | "dead";
       const runAt = answer.runAt === undefined ? {} : { runAt: answer.runAt };
-      this.#tell("failed", { task, error: held.error ?? held.aborted, state, ...runAt, ranMs });
+      this.#reports.tell("failed", { task, error: held.error ?? held.aborted, state, ...runAt, ranMs });
     }
     this.#letGo(held);
   }
@@ -278,9 +283,9 @@ export class Worker extends EventEmitter<WorkerEvents> {
     const wasSettling = held.stage === "settling";
     held.stage = "ended";
     const reason = held.abort(code, message, performance.now());
-    this.#tell("lease-lost", { task: held.task as ClaimedTaskView, reason });
+    this.#reports.tell("lease-lost", { task: held.task as ClaimedTaskView, reason });
     if (wasSettling) {
-      this.#report(new TimeoutError(`How task ${held.task.id} ended was not stored: ${message}`));
+      this.#reports.notStored(held, message);
     }
     this.#letGo(held);
   }
@@ -288,7 +293,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
   /** Its outcome can never be sent: the lease will run out. */
   #giveUp(held: HeldTask, error: DibsError): void {
     held.stage = "ended";
-    this.#report(error);
+    this.#reports.error(error);
     this.#letGo(held);
   }
 
@@ -315,85 +320,11 @@ export class Worker extends EventEmitter<WorkerEvents> {
   #tellIdle(): void {
     if (this.#held.size > 0 || !this.#isBusy) return;
     this.#isBusy = false;
-    this.#tell("idle");
-  }
-
-  #reportAway(error: Error, failures: number, againInMs: number): void {
-    const { message } = error;
-    const text = `No claim from ${this.#connection.place}: ${message}; trying again in ${againInMs} ms (failure ${failures})`;
-    const code = error instanceof DibsError ? error.code : "internal_error";
-    const details = error instanceof DibsError ? error.details : {};
-    this.#report(errorFromCode(code, text, { cause: error, details: { ...details, failures, againInMs } }));
-  }
-
-  #reportStuck(held: HeldTask): void {
-    const { id, queue } = held.task;
-    const { code } = held.aborted as AttemptAborted;
-    const text = `The handler of task ${id} still runs ${this.#timings.stuckMs} ms after its signal aborted (${code}): its slot stays taken`;
-    this.#report(new TimeoutError(text, { details: { id, queue, reason: code } }));
-  }
-
-  #reportBlocked(queues: readonly string[], blockedMs: number): void {
-    const who =
-      queues.length === 1
-        ? `A handler of queue ${queues[0]}`
-        : `A handler of one of the queues ${queues.join(", ")}`;
-    const message = `${who} blocked the event loop for ${blockedMs} ms, longer than a third of a lease: heartbeats are late. Give dibs.work() a module URL to run it in threads.`;
-    if (this.listenerCount("blocked") === 0) warn(message);
-    else this.#tell("blocked", { queues, blockedMs, message });
-  }
-
-  #runningQueues(): string[] {
-    const running = [...this.#held].filter(({ isRunning }) => isRunning);
-    return [...new Set(running.map(({ task }) => task.queue))];
-  }
-
-  #report(error: Error): void {
-    if (this.listenerCount("error") === 0) warn(error.message);
-    else this.#tell("error", error);
-  }
-
-  #tell<Name extends keyof WorkerEvents>(name: Name, ...args: WorkerEvents[Name]): void {
-    try {
-      (this.emit as (name: string, ...args: unknown[]) => boolean).call(this, name, ...args);
-    } catch (error) {
-      // A listener's fault must not end a worker.
-      warn(`A listener of the worker's event ${name} threw: ${errorText(error)}`);
-    }
+    this.#reports.tell("idle");
   }
 }
 
 function absentQueue(error: unknown): undefined {
   if (error instanceof DibsError && error.code === "queue_not_found") return undefined;
   throw error;
-}
-
-/** To the process, because the worker goes on and nobody listens. */
-function warn(message: string): void {
-  process.emitWarning(message, "DibsWarning");
-}
-
-function abortCodeOf(error: DibsError): AbortCode {
-  const { state } = error.details as { state?: string };
-  return state === "cancelled" ? "cancelled" : "lease-lost";
-}
-
-function endingOf(held: HeldTask, error: unknown): Ending {
-  if (Refuse.is(error))
-    return { outcome: "nack", retry: false, error: cutToBytes(error.message, LIMITS.errorBytesMax) };
-  if (RetryLater.is(error)) {
-    return {
-      outcome: "nack",
-      delayMs: error.delayMs,
-      error: cutToBytes(error.message, LIMITS.errorBytesMax),
-    };
-  }
-  if (held.aborted !== undefined) return endingOfAborted(held);
-  return { outcome: "nack", error: errorText(error) };
-}
-
-/** After an abort by `shutdown` the task goes back, after `timeout` the attempt has failed. */
-function endingOfAborted(held: HeldTask): Ending {
-  const { code, message } = held.aborted as AttemptAborted;
-  return code === "shutdown" ? { outcome: "release" } : { outcome: "nack", error: message };
 }
