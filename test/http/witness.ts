@@ -85,7 +85,9 @@ export const FILLINGS: Readonly<Record<RouteName, Filling>> = {
   nack: { params: { id: NO_TASK }, body: { leaseToken: "t" } },
   release: { params: { id: NO_TASK }, body: { leaseToken: "t" } },
   heartbeat: { params: { id: NO_TASK }, body: { leaseToken: "t" } },
-  settle: { body: { outcomes: [{ id: NO_TASK, leaseToken: "t", outcome: "complete" }] } },
+  settle: {
+    body: { outcomes: [{ id: NO_TASK, leaseToken: "t", outcome: "nack" }], claim: { queues: ["emails"] } },
+  },
   heartbeats: { body: { leases: [{ id: NO_TASK, leaseToken: "t" }] } },
   queues: {},
   queue: { params: { queue: "emails" } },
