@@ -114,7 +114,10 @@ export class LocalConnection implements Connection {
 
   settle(outcomes: readonly OutcomeItem[], claim?: ClaimBody, signal?: AbortSignal): Promise<SettleReply> {
     return told(async () => {
-      const items = outcomes.map(({ resultJson: _, ...item }) => item);
+      // A result stands for its text, so that it is missed where it must not be.
+      const items = outcomes.map(({ resultJson, ...item }) =>
+        resultJson === undefined ? item : { ...item, result: null },
+      );
       const body = check(
         "SettleBody",
         claim === undefined ? { outcomes: items } : { outcomes: items, claim },
