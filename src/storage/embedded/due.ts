@@ -16,7 +16,7 @@ export function promoteDue(engine: Engine, queue: QueueState, limit: number): Pr
     const status = engine.table.status(slot);
     latenessMs.push(now - status.runAt);
     const { runAt } = status;
-    toReadyTail(queue, step, slot, status, engine.table.priority.get(slot), now, engine.details(slot));
+    toReadyTail(queue, step, slot, status, now, engine.details(slot));
     // It became ready now, but it has waited since its time: the wait is measured from there.
     status.runAt = runAt;
   }
@@ -37,7 +37,7 @@ export function reapExpired(engine: Engine, queue: QueueState, limit: number): R
     status.flags = FLAG.history;
     const state = status.attempt >= engine.table.maxAttempts.get(slot) ? "dead" : "ready";
     if (state === "dead") toFinished(queue, step, slot, status, "dead", now, details);
-    else toReadyTail(queue, step, slot, status, engine.table.priority.get(slot), now, details);
+    else toReadyTail(queue, step, slot, status, now, details);
     reaped.push({ id: engine.idOf(slot), state });
   }
   step.commit(true);

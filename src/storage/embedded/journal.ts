@@ -177,9 +177,11 @@ export class Journal {
     this.#unsynced = this.#unsynced.filter((segment) => segment !== oldest);
     this.#blocks.forget(oldest.number);
     this.#bytes -= oldest.length;
-    oldest.file.close();
     this.#disk.remove(segmentName(oldest.number));
     this.#folderChanged = true;
+    // A flush that is under way may still have the file in hand.
+    if (this.#syncing === undefined) oldest.file.close();
+    else void this.#syncing.catch(() => {}).then(() => oldest.file.close());
   }
 
   /** Writes and flushes the mark of an orderly end, and closes the files. */
@@ -197,6 +199,7 @@ export class Journal {
       }
       await this.sync();
     }
+    await this.#syncing?.catch(() => {});
     for (const segment of this.segments) segment.file.close();
   }
 

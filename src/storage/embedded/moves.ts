@@ -4,7 +4,6 @@ import type { ForceReleaseOutcome, MoveOutcome, RequeueDeadReply } from "../stor
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
-import { Steps } from "./steps.ts";
 import { FLAG } from "./task-table.ts";
 import { historyOf, release, toFinished, toReadyTail } from "./transitions.ts";
 
@@ -28,17 +27,16 @@ function move(
   isMovable: (state: TaskState) => boolean,
   plan: Plan,
 ): MoveOutcome[] {
-  const steps = new Steps(engine, queue);
+  const step = new Step(engine, queue);
   const moved = ids.map((id): MoveOutcome | number => {
-    const step = steps.for(id);
     const slot = engine.find(queue, id);
     if (slot === -1) return { kind: "not-found" };
-    const state = engine.table.stateOf(slot);
+    const { state } = step.statusOf(slot);
     if (!isMovable(state)) return { kind: "wrong-state", state };
     plan(engine, queue, slot, step);
     return slot;
   });
-  steps.last.commit(true);
+  step.commit(true);
   return moved.map((outcome) =>
     typeof outcome === "number" ? { kind: "moved", task: engine.view(outcome) } : outcome,
   );
@@ -65,16 +63,7 @@ function planRequeue(engine: Engine, queue: QueueState, slot: number, step: Step
   status.attempt = 0;
   status.releases = 0;
   status.flags &= FLAG.history;
-  const now = engine.clock.now();
-  toReadyTail(
-    queue,
-    step,
-    slot,
-    status,
-    engine.table.priority.get(slot),
-    now,
-    historyOf(engine.details(slot)),
-  );
+  toReadyTail(queue, step, slot, status, engine.clock.now(), historyOf(engine.details(slot)));
 }
 
 /** Releases leased tasks without a token; the holder gets `lease_lost` at its next call. */
@@ -83,15 +72,14 @@ export function forceRelease(
   queue: QueueState,
   ids: readonly TaskId[],
 ): ForceReleaseOutcome[] {
-  const steps = new Steps(engine, queue);
+  const step = new Step(engine, queue);
   const outcomes = ids.map((id): ForceReleaseOutcome => {
-    const step = steps.for(id);
     const slot = engine.find(queue, id);
     if (slot === -1) return { kind: "not-found" };
-    const state = engine.table.stateOf(slot);
-    if (state !== "leased") return { kind: "wrong-state", state };
-    return { kind: release(engine, queue, step, slot, false) };
+    const status = step.statusOf(slot);
+    if (status.state !== "leased") return { kind: "wrong-state", state: status.state };
+    return { kind: release(engine, queue, step, slot, status, false) };
   });
-  steps.last.commit(true);
+  step.commit(true);
   return outcomes;
 }

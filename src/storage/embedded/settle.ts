@@ -10,9 +10,8 @@ import type {
 import { planClaim } from "./claim.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
-import type { Step } from "./step.ts";
-import { Steps } from "./steps.ts";
-import { FLAG } from "./task-table.ts";
+import { Step } from "./step.ts";
+import { FLAG, holds, type TaskStatus } from "./task-table.ts";
 import {
   historyOf,
   release,
@@ -30,12 +29,10 @@ export function settle(
   settlements: readonly Settlement[],
   asks: readonly ClaimAsk[],
 ): SettleReply {
-  const steps = new Steps(engine, queue);
-  const outcomes = settlements.map((settlement) =>
-    settleOne(engine, queue, settlement, steps.for(settlement.id)),
-  );
-  const claim = planClaim(engine, queue, asks, steps.last);
-  steps.last.commit(true);
+  const step = new Step(engine, queue);
+  const outcomes = settlements.map((settlement) => settleOne(engine, queue, settlement, step));
+  const claim = planClaim(engine, queue, asks, step);
+  step.commit(true);
   return { outcomes, claim };
 }
 
@@ -43,43 +40,41 @@ function settleOne(engine: Engine, queue: QueueState, settlement: Settlement, st
   const slot = engine.find(queue, settlement.id);
   if (slot === -1) return { kind: "not-found" };
   const now = engine.clock.now();
-  const state = engine.table.stateOf(slot);
-  if (!isHeld(engine, slot, settlement.token, now)) {
+  const status = step.statusOf(slot);
+  const { state } = status;
+  if (!isHeld(status, settlement.token, now)) {
     const repeated =
-      settlement.outcome === "complete" &&
-      state === "completed" &&
-      engine.table.holds(slot, settlement.token);
+      settlement.outcome === "complete" && state === "completed" && holds(status, settlement.token);
     return repeated ? { kind: "completed", ranMs: 0, repeated } : { kind: "lease-lost", state };
   }
-  const ranMs = now - engine.table.claimedAt.get(slot);
+  const ranMs = now - status.claimedAt;
   switch (settlement.outcome) {
     case "complete":
-      complete(engine, queue, slot, settlement.result, step, now);
+      complete(engine, queue, slot, status, settlement.result, step, now);
       return { kind: "completed", ranMs, repeated: false };
     case "release": {
-      const kind = release(engine, queue, step, slot, settlement.undelivered === true);
+      const kind = release(engine, queue, step, slot, status, settlement.undelivered === true);
       return kind === "dead" ? { kind, ranMs, reason: "attempts" } : { kind, ranMs };
     }
     default:
-      return fail(engine, queue, slot, settlement, step, now, ranMs);
+      return fail(engine, queue, slot, status, settlement, step, now);
   }
 }
 
 /** I3: only the holder of the current, unexpired token moves a leased task. */
-function isHeld(engine: Engine, slot: number, token: Settlement["token"], now: EpochMs): boolean {
-  const { table } = engine;
-  return table.stateOf(slot) === "leased" && table.time.get(slot) > now && table.holds(slot, token);
+function isHeld(status: TaskStatus, token: Settlement["token"], now: EpochMs): boolean {
+  return status.state === "leased" && status.time > now && holds(status, token);
 }
 
 function complete(
   engine: Engine,
   queue: QueueState,
   slot: number,
+  status: TaskStatus,
   result: string | undefined,
   step: Step,
   now: EpochMs,
 ): void {
-  const status = engine.table.status(slot);
   const history = (status.flags & FLAG.history) === 0 ? {} : historyOf(engine.details(slot));
   status.flags = (status.flags & FLAG.history) | (result === undefined ? 0 : FLAG.result);
   const details = result === undefined ? history : { ...history, result };
@@ -90,12 +85,12 @@ function fail(
   engine: Engine,
   queue: QueueState,
   slot: number,
+  status: TaskStatus,
   settlement: Settlement & { readonly outcome: "nack" | "refuse" },
   step: Step,
   now: EpochMs,
-  ranMs: number,
 ): SettleOutcome {
-  const status = engine.table.status(slot);
+  const ranMs = now - status.claimedAt;
   const details = withFailure(status, engine.details(slot), now, settlement.error);
   status.flags = FLAG.history;
   if (settlement.outcome === "refuse") {
@@ -109,7 +104,7 @@ function fail(
   }
   const delayMs = settlement.delayMs ?? retryDelay(engine, slot, status, settlement.random);
   if (delayMs === 0) {
-    toReadyTail(queue, step, slot, status, engine.table.priority.get(slot), now, details);
+    toReadyTail(queue, step, slot, status, now, details);
     return { kind: "ready", ranMs };
   }
   toScheduled(queue, step, slot, status, now + delayMs, details);
@@ -122,9 +117,9 @@ export function heartbeat(
   queue: QueueState,
   beats: readonly Heartbeat[],
 ): HeartbeatOutcome[] {
-  const steps = new Steps(engine, queue);
-  const outcomes = beats.map((beat) => extend(engine, queue, beat, steps.for(beat.id)));
-  steps.last.commit(true);
+  const step = new Step(engine, queue);
+  const outcomes = beats.map((beat) => extend(engine, queue, beat, step));
+  step.commit(true);
   return outcomes;
 }
 
@@ -132,10 +127,8 @@ function extend(engine: Engine, queue: QueueState, beat: Heartbeat, step: Step):
   const slot = engine.find(queue, beat.id);
   if (slot === -1) return { kind: "not-found" };
   const now = engine.clock.now();
-  if (!isHeld(engine, slot, beat.token, now)) {
-    return { kind: "lease-lost", state: engine.table.stateOf(slot) };
-  }
-  const status = engine.table.status(slot);
+  const status = step.statusOf(slot);
+  if (!isHeld(status, beat.token, now)) return { kind: "lease-lost", state: status.state };
   // lease.ms stays as claimed: another leaseMs holds for this extension only.
   status.time = now + (beat.leaseMs ?? status.leaseMs);
   step.move(slot, status, engine.details(slot));

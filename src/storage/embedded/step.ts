@@ -38,8 +38,8 @@ export interface Transition {
  * One atomic step of a queue: what a verb decided, written to the journal as one frame and only then applied
  * to memory. A failed write leaves memory as it was, so memory never runs ahead of the journal (I7).
  *
- * A step is used once. The verb looks at memory as it is before the step; when the same task comes twice in a
- * call, the verb commits and begins another.
+ * A step is used once. A verb asks it for the status of a task, so that a task that comes twice in a call is seen
+ * as the first mention leaves it.
  */
 export class Step {
   readonly #engine: Engine;
@@ -47,6 +47,8 @@ export class Step {
   readonly #additions: Addition[] = [];
   readonly #transitions: Transition[] = [];
   readonly #removals: number[] = [];
+  /** The last planned move of each slot; made when a second task is looked at. */
+  #planned: Map<number, Transition> | undefined;
   #change: QueueChange | undefined;
   /** What becomes ready in it by a move: a claim in the same step must see it. */
   readonly readied: Transition[] = [];
@@ -68,6 +70,16 @@ export class Step {
     );
   }
 
+  /** A copy of a task's status as the step leaves it so far: one task may come twice in a call. */
+  statusOf(slot: number): TaskStatus {
+    if (this.#transitions.length > 0) {
+      this.#planned ??= new Map(this.#transitions.map((transition) => [transition.slot, transition]));
+      const planned = this.#planned.get(slot);
+      if (planned !== undefined) return { ...planned.status };
+    }
+    return this.#engine.table.status(slot);
+  }
+
   /** A new task in its first state. */
   add(id: IdWords, constants: TaskConstants, status: TaskStatus): void {
     this.#additions.push({ id, constants, status, offset: 0, length: 0, payloadBytes: 0 });
@@ -76,16 +88,13 @@ export class Step {
 
   /** A task's new state. Its details are those that the flags name. */
   move(slot: number, status: TaskStatus, details: Details | undefined): void {
-    const transition = { slot, status, details, toHead: false, offset: 0, length: 0 };
-    this.#transitions.push(transition);
+    const transition = this.#plan(slot, status, details, false);
     if (status.state === "ready") this.readied.push(transition);
   }
 
   /** A task that becomes ready before all others of its priority; several keep the order given (I6). */
   moveToHead(slot: number, status: TaskStatus, details: Details | undefined): void {
-    const transition = { slot, status, details, toHead: true, offset: 0, length: 0 };
-    this.#transitions.push(transition);
-    this.readied.push(transition);
+    this.readied.push(this.#plan(slot, status, details, true));
   }
 
   remove(slot: number): void {
@@ -102,6 +111,13 @@ export class Step {
     this.#placeAtHead();
     this.#write(urgent);
     this.#emit();
+  }
+
+  #plan(slot: number, status: TaskStatus, details: Details | undefined, toHead: boolean): Transition {
+    const transition = { slot, status, details, toHead, offset: 0, length: 0 };
+    this.#transitions.push(transition);
+    this.#planned?.set(slot, transition);
+    return transition;
   }
 
   #placeAtHead(): void {

@@ -135,6 +135,11 @@ export function leaseToken(fence: number, nonce: number): LeaseToken {
   return `${fence.toString(36)}.${nonce.toString(36)}` as LeaseToken;
 }
 
+/** True when `token` is that of the last claim. */
+export function holds(status: TaskStatus, token: LeaseToken): boolean {
+  return status.fence !== 0 && leaseToken(status.fence, status.nonce) === token;
+}
+
 /**
  * All tasks of all queues, one slot each: about 90 bytes in typed arrays and nothing on the heap. What order
  * and leases need is here; payloads, results and error texts stay in the journal, found by their place.
@@ -256,10 +261,5 @@ export class TaskTable {
     this.time.set(slot, status.time);
     this.resultBytes.set(slot, status.resultBytes);
     this.flags.set(slot, status.flags);
-  }
-
-  /** True when `token` is that of the slot's last claim. */
-  holds(slot: number, token: LeaseToken): boolean {
-    return this.fence.get(slot) !== 0 && leaseToken(this.fence.get(slot), this.nonce.get(slot)) === token;
   }
 }

@@ -51,14 +51,13 @@ export function toReadyTail(
   step: Step,
   slot: number,
   status: TaskStatus,
-  priority: number,
   now: EpochMs,
   details: Details,
 ): void {
   status.state = "ready";
   status.runAt = now;
   status.time = 0;
-  status.order = queue.placeAtTail(priority);
+  status.order = queue.placeAtTail(queue.priorityOf(slot));
   step.move(slot, status, details);
 }
 
@@ -101,9 +100,9 @@ export function release(
   queue: QueueState,
   step: Step,
   slot: number,
+  status: TaskStatus,
   undelivered: boolean,
 ): "ready" | "dead" {
-  const status = engine.table.status(slot);
   const details = historyOf(engine.details(slot));
   const now = engine.clock.now();
   status.flags &= FLAG.history;
