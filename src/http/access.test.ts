@@ -60,6 +60,7 @@ describe("tokens", () => {
     connection.write(RawConnection.request("POST", "/v1/tasks", "", { "content-length": "16777216" }));
 
     expect(await connection.answers(1)).toEqual([401]);
+    connection.vanish();
   });
 
   it("open the page as the password that a browser asks for, and nothing else so", async () => {

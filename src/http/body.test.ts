@@ -54,6 +54,12 @@ describe("a body", () => {
     await connection.closed();
   });
 
+  it("that is too large is answered also to a client that sends all of it first", async () => {
+    const { status, json } = await serving.post("/v1/tasks", "x".repeat(2 * LIMITS.bodyBytesMax));
+
+    expect([status, json.error.code]).toEqual([413, "payload_too_large"]);
+  });
+
   it("is taken at 16 MiB exactly", async () => {
     const body = task.padEnd(LIMITS.bodyBytesMax);
 

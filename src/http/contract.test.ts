@@ -563,8 +563,9 @@ describe("errors that many routes share", () => {
         RawConnection.request(route.method, pathOf(route, FILLINGS[name]), "", { "content-length": tooLong }),
       );
 
+      await connection.until(() => connection.received.endsWith("}"));
+      connection.vanish();
       expect(await connection.answers(1)).toEqual([413]);
-      await connection.closed();
       const json = JSON.parse(connection.received.split("\r\n\r\n")[1] ?? "");
       expect(json.error.details).toMatchObject({ field: "body", bound: LIMITS.bodyBytesMax });
       witness.note(name, { status: 413, json });

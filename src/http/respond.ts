@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { LogFields } from "../broker/logger.ts";
 import type { ClaimedTask } from "../task/task.ts";
 import type { Answer } from "./answer.ts";
+import { answerEarly } from "./early-answer.ts";
 import { codedError, errorAnswer } from "./errors.ts";
 import type { ServerLogger } from "./logger.ts";
 import { Turn } from "./turn.ts";
@@ -25,25 +27,32 @@ export class Responder {
     this.#options = options;
   }
 
-  answer(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
-    this.#turn.atEnd(() => this.#write(request, reply, answer));
+  /** A line at `info` for what an operator did; everything else is routine, and a line at `debug`. */
+  answer(request: FastifyRequest, reply: FastifyReply, answer: Answer, isOperation = false): void {
+    const { logger } = this.#options;
+    if (isOperation) logger.info(lineOf(request, answer), "Done");
+    else if (logger.isLevelEnabled("debug")) logger.debug(lineOf(request, answer), "Answered");
+    this.#hold(request, reply, answer);
   }
 
   fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
     const error = codedError(thrown);
     const answer = errorAnswer(error, request.id);
     const { logger } = this.#options;
-    const fields = { requestId: request.id, method: request.method, url: request.url, status: answer.status };
     if (answer.status >= 500 && error.code !== "shutting_down") {
-      logger.error({ ...fields, code: error.code, err: error }, error.message);
+      logger.error({ ...lineOf(request, answer), code: error.code, err: error }, error.message);
     } else if (logger.isLevelEnabled("debug")) {
-      logger.debug({ ...fields, code: error.code }, error.message);
+      logger.debug({ ...lineOf(request, answer), code: error.code }, error.message);
     }
-    this.answer(request, reply, answer);
+    this.#hold(request, reply, answer);
+  }
+
+  #hold(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
+    this.#turn.atEnd(() => this.#write(request, reply, answer));
   }
 
   #write(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
-    const { tasks } = answer;
+    const { tasks, text } = answer;
     if (tasks !== undefined) {
       if (hasVanished(request.raw.socket)) {
         this.#options.giveBack(tasks);
@@ -54,8 +63,9 @@ export class Responder {
     reply.code(answer.status).header("x-request-id", request.id);
     if (answer.headers !== undefined) reply.headers(answer.headers);
     if (this.#options.isDraining()) reply.header("connection", "close");
-    if (answer.text === undefined) reply.send();
-    else reply.header("content-type", answer.contentType ?? JSON_TYPE).send(answer.text);
+    if (text !== undefined) reply.header("content-type", answer.contentType ?? JSON_TYPE);
+    if (request.raw.complete === false) answerEarly(reply, text);
+    else reply.send(text);
   }
 
   // Tasks are delivered when the system has taken the answer's last byte, and not before.
@@ -63,4 +73,8 @@ export class Responder {
     const forget = onVanish(request.raw.socket, () => this.#options.giveBack(tasks));
     reply.raw.once("finish", forget);
   }
+}
+
+function lineOf({ id, method, url }: FastifyRequest, { status }: Answer): LogFields {
+  return { requestId: id, method, url, status };
 }

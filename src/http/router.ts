@@ -61,11 +61,12 @@ function serve(
   };
   try {
     call.check(route);
+    const isOperation = route.group === "Looking and operating" && route.method !== "GET";
     const answer = answering(call as Call<RouteName>);
     if (answer instanceof Promise) {
       answer.then((settled) => {
         call.end();
-        responder.answer(request, reply, settled);
+        responder.answer(request, reply, settled, isOperation);
       }, fail);
     } else responder.answer(request, reply, answer);
   } catch (thrown) {
