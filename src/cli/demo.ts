@@ -16,17 +16,18 @@ const FILES_WANTED = 10_000;
 export function addDemo(dibs: Command): void {
   const command = dibs
     .command("demo [folder]")
+    .summary("the whole of dibs on the files of a folder, with a worker killed half-way")
     .description(
-      "serves on a free port, enqueues a task for every file below the folder (default: this project with its\n" +
-        "node_modules), lets three worker processes compute size and SHA-256 over HTTP, kills one of them half-way,\n" +
-        "and checks every result against its own pass over the files. With --json: the audit. The store is a\n" +
-        "temporary folder unless --store is given.",
+      "Serves on a free port, enqueues a task for every file below the folder (default: this project with its " +
+        "node_modules), lets three worker processes compute size and SHA-256 over HTTP, kills one of them half-way, " +
+        "and checks every result against its own pass over the files. With --json it prints the audit.",
     )
+    .option("--store <folder|memory:>", "where the tasks are (default: a temporary folder)")
     .action((folder: string | undefined, flags: SessionFlags) =>
       perform(flags, (session) => demo(session, folder, flags), { graceful: true }),
     );
   withHelp(
-    withSettings(command, ["store", "durability"]),
+    withSettings(command, ["durability"]),
     ["dibs demo", "dibs demo ~/photos --json"],
     "0 the audit passed, 1 it failed, 3 something could not be judged: the killed worker held nothing, files kept changing",
   );

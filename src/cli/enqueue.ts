@@ -31,11 +31,12 @@ interface EnqueueFlags extends SessionFlags, BackoffFlags {
 export function addEnqueue(dibs: Command): void {
   const command = dibs
     .command("enqueue <queue> [payload]")
+    .summary("add a task, or one for each line of stdin")
     .description(
-      "add a task; the payload is JSON, null when left out. With - one task for each line of stdin, in order: a line\n" +
-        "is a payload, or with --tasks an object with the fields of POST /v1/tasks, whose fields beat the flags.\n" +
-        "Empty lines are skipped; a line that fails is reported with its number and the others go on.\n" +
-        "With --json: a line for each task; the last line of - has the totals.",
+      "Adds a task. The payload is JSON; left out, it is null.\n\n" +
+        "With - it adds a task for each line of stdin, in order. A line is a payload, or with --tasks an object with " +
+        "the fields of POST /v1/tasks, which beat the flags. Empty lines are skipped. A line that fails is reported " +
+        "with its number, and the others go on. With --json each task has its line, and the last line has the totals.",
     )
     .option("--priority <number>", "0 to 9, 9 is most urgent (default: 0)", wholeNumber)
     .option("--delay-ms <ms>", "wait before the first attempt", wholeNumber)

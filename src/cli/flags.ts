@@ -38,7 +38,7 @@ export function withTarget(command: Command): Command {
 /** Adds examples and the exit codes to a command's help; `codes` says what this command means by them. */
 export function withHelp(command: Command, examples: readonly string[], codes?: string): Command {
   const lines = examples.map((example) => `  $ ${example}`).join("\n");
-  const detail = codes === undefined ? "" : `\n  ${codes}`;
+  const detail = codes === undefined ? "" : `\n  here: ${codes}`;
   return command.addHelpText("after", `\nExamples:\n${lines}\n\n${EXIT_CODES_HELP}${detail}`);
 }
 

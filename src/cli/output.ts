@@ -1,9 +1,12 @@
 import type { WriteStream } from "node:tty";
 import { styleText } from "node:util";
 import { type ErrorReport, reportOf } from "./exit.ts";
-import { type Column, plain, table } from "./table.ts";
+import { type Column, cut, plain, table } from "./table.ts";
 
 type Style = Parameters<typeof styleText>[0];
+
+const PROGRESS_EVERY_MS = 100;
+const WIDTH = 80;
 
 export interface Streams {
   readonly out: NodeJS.WritableStream;
@@ -19,6 +22,7 @@ export class Output {
   readonly #out: NodeJS.WritableStream;
   readonly #err: NodeJS.WritableStream;
   #progressShown = false;
+  #progressAt = Number.NEGATIVE_INFINITY;
 
   constructor(json: boolean, streams: Streams = { out: process.stdout, err: process.stderr }) {
     this.json = json;
@@ -39,7 +43,8 @@ export class Output {
   /** A table for people, the titles in bold. */
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
     if (this.json) return;
-    const [titles, ...lines] = table(columns, rows, terminalOf(this.#out)?.columns);
+    // A terminal that does not know its width says 0.
+    const [titles, ...lines] = table(columns, rows, terminalOf(this.#out)?.columns || undefined);
     this.#write(this.#out, [this.styled("bold", titles as string), ...lines].join("\n"));
   }
 
@@ -62,12 +67,15 @@ export class Output {
     this.#write(this.#err, this.json ? JSON.stringify(report) : text);
   }
 
-  /** Replaces the progress line on stderr, when that is a terminal. */
+  /** Replaces the progress line on stderr, when that is a terminal; more often than can be read is too often. */
   progress(line: string): void {
     const terminal = terminalOf(this.#err);
     if (terminal === undefined || this.json) return;
+    const now = performance.now();
+    if (now - this.#progressAt < PROGRESS_EVERY_MS) return;
+    this.#progressAt = now;
     this.#progressShown = true;
-    this.#err.write(`\r\x1b[K${plain(line).slice(0, terminal.columns - 1)}`);
+    this.#err.write(`\r\x1b[K${cut(plain(line), (terminal.columns || WIDTH) - 1)}`);
   }
 
   /** Removes the progress line. */

@@ -12,7 +12,10 @@ import { exitCodeAfter, Interrupted, perform, type Session, type SessionFlags } 
 export function addServe(dibs: Command): void {
   const command = dibs
     .command("serve")
-    .description("serve the HTTP API; on a first start there is nothing to set up")
+    .summary("serve the HTTP API")
+    .description(
+      "Serves the HTTP API on a store that it opens, and makes on a first start. Nothing is to be set up.",
+    )
     .action((flags: SessionFlags) => perform(flags, serve, { graceful: true }));
   withHelp(
     withSettings(command, [

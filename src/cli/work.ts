@@ -31,13 +31,15 @@ const GRACE_MS = 12_000;
 export function addWork(dibs: Command): void {
   const command = dibs
     .command("work <queues...>")
+    .summary("run a shell command for each task")
     .description(
-      "run a shell command for each task of the queues, tried in this order.\n" +
-        "The payload comes on stdin as a line of JSON; DIBS_TASK_ID, DIBS_ATTEMPT, DIBS_FENCE and DIBS_QUEUE stand in\n" +
-        "the environment. Exit code 0 completes the task with stdout as the result (JSON when it parses, else text,\n" +
-        "at most 1 MiB), 100 refuses it to the dead letters, another one is a failed attempt with the end of stderr\n" +
-        "as its error. The lease is renewed while the command runs. When the lease is lost, and on Ctrl-C, the\n" +
-        "command's process group gets SIGTERM, and SIGKILL after 10 s; on Ctrl-C its task is handed back, uncounted.",
+      "Runs a shell command for each task of the queues, which are tried in this order.\n\n" +
+        "The payload comes on stdin as a line of JSON. DIBS_TASK_ID, DIBS_ATTEMPT, DIBS_FENCE and DIBS_QUEUE stand " +
+        "in the environment. Exit code 0 completes the task with stdout as its result: JSON when it parses, else " +
+        "text, at most 1 MiB. 100 refuses the task to the dead letters. Another code is a failed attempt, with the " +
+        "end of stderr as its error.\n\n" +
+        "The lease is renewed while the command runs. When it is lost, and on Ctrl-C, the command's process group " +
+        "gets SIGTERM, and SIGKILL after 10 s. On Ctrl-C the task is handed back and its attempt is not counted.",
     )
     .requiredOption("--exec <command>", "what to run, by the shell")
     .option("--concurrency <number>", "commands at a time", wholeNumber, 1)

@@ -13,7 +13,7 @@ export interface FilesFound {
 
 /** Version control changes under our feet, and so does a store that a server has open. */
 const LEFT_OUT: ReadonlySet<string> = new Set([".git", ".hg", ".svn"]);
-const STORE_MARK = "dibs.lock";
+const JOURNAL = /^journal-\d+\.log$/;
 
 /** Every regular file below the folders. A folder that holds a dibs store, or version control, is left out. */
 export async function filesBelow(folders: readonly string[]): Promise<FilesFound> {
@@ -22,7 +22,7 @@ export async function filesBelow(folders: readonly string[]): Promise<FilesFound
   const waiting = [...folders];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     const entries = await entriesOf(folder, unreadable);
-    if (entries.some((entry) => entry.name === STORE_MARK)) continue;
+    if (entries.some((entry) => JOURNAL.test(entry.name))) continue;
     for (const entry of entries) {
       if (entry.isFile()) files.push(join(folder, entry.name));
       else if (entry.isDirectory() && !LEFT_OUT.has(entry.name)) waiting.push(join(folder, entry.name));
