@@ -1,0 +1,58 @@
+import { type Metric, Registry } from "prom-client";
+import type { Histogram } from "./histogram.ts";
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** One line of a metric. */
+export interface Sample {
+  readonly labels: Labels;
+  readonly value: number;
+  /** When it differs from the metric's: `…_bucket`, `…_sum`, `…_count`. */
+  readonly metricName?: string;
+}
+
+export interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** Called for each scrape. */
+  readonly samples: () => readonly Sample[] | Promise<readonly Sample[]>;
+}
+
+/**
+ * Turns numbers that are kept elsewhere into Prometheus text when somebody asks. The text and the registry
+ * are prom-client's; its own counters are not used, because they hash their labels at each increment.
+ */
+export class Exposition {
+  readonly #registry = new Registry();
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  add({ name, help, type, samples }: Family): void {
+    const get = async () => ({ name, help, type, aggregator: "sum", values: await samples() });
+    // What a registry asks of a metric is these two fields; its types name its own four classes.
+    this.#registry.registerMetric({ name, get } as unknown as Metric);
+  }
+
+  render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+/** The lines of a histogram: cumulative buckets, sum and count. */
+export function histogramSamples(name: string, histogram: Histogram, labels: Labels = {}): Sample[] {
+  let below = 0;
+  const buckets = Array.from(histogram.counts, (count, index): Sample => {
+    below += count;
+    const bound = histogram.bounds[index];
+    const le = bound === undefined ? "+Inf" : String(bound);
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: histogram.sum },
+    { metricName: `${name}_count`, labels, value: histogram.count },
+  ];
+}

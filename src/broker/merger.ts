@@ -1,0 +1,127 @@
+import type { DibsError } from "../task/errors.ts";
+import { LIMITS } from "../task/limits.ts";
+import { type Calls, storageError } from "./calls.ts";
+import type { VerbMeter } from "./meters.ts";
+import type { Turn } from "./turn.ts";
+
+/** A caller's share of a storage call. */
+export interface MergedCall<Reply> {
+  /** Items that count towards `LIMITS.batchMax` of a storage call: tasks, settlements, tasks asked for. */
+  readonly weight: number;
+  /** Bytes that count towards `LIMITS.bodyBytesMax` of a storage call; an upper bound will do. */
+  readonly bytes: number;
+  /** Takes the caller's own part out of the reply. `now` is monotonic, in milliseconds. */
+  deal(reply: Reply, now: number): void;
+  fail(error: DibsError): void;
+}
+
+export interface MergerOptions<Call, Reply> {
+  readonly verb: string;
+  readonly meter: VerbMeter;
+  /** Makes one storage call of many; tells each where its part of the reply will be. */
+  readonly send: (calls: readonly Call[]) => Promise<Reply>;
+  readonly calls: Calls;
+  readonly turn: Turn;
+  readonly callsInFlight: number;
+}
+
+/**
+ * Lets calls of one kind and one queue travel together.
+ *
+ * Calls that arrive in one microtask turn, or while `callsInFlight` storage calls are under way, go in the
+ * next one, in order of arrival. There is no timer: a solitary call leaves at once, and under load batches
+ * form by themselves. Measured on prototypes against separate calls: 2.7 to 4.7 times the throughput and a
+ * fifth of the P99 at 50 to 200 callers, nothing lost at one.
+ */
+export class Merger<Call extends MergedCall<Reply>, Reply> {
+  readonly #options: MergerOptions<Call, Reply>;
+  #waiting: Call[] = [];
+  #inFlight = 0;
+  #isLeaving = false;
+
+  constructor(options: MergerOptions<Call, Reply>) {
+    this.#options = options;
+  }
+
+  get isIdle(): boolean {
+    return this.#inFlight === 0 && this.#waiting.length === 0;
+  }
+
+  add(call: Call): void {
+    this.#waiting.push(call);
+    if (!this.#isLeaving) this.#leaveSoon();
+  }
+
+  #leaveSoon(): void {
+    if (this.#inFlight >= this.#options.callsInFlight) return;
+    this.#isLeaving = true;
+    this.#options.turn.soon(this.#leave);
+  }
+
+  readonly #leave = (): void => {
+    this.#isLeaving = false;
+    const calls = this.#takeBatch();
+    this.#inFlight += 1;
+    this.#options.meter.merged.record(calls.length);
+    const startedAt = this.#options.calls.begin();
+    this.#send(calls).then(
+      (reply) => this.#deal(calls, reply, startedAt),
+      (error) => this.#fail(calls, error, startedAt),
+    );
+    if (this.#waiting.length > 0) this.#leaveSoon();
+  };
+
+  /** An engine that throws before it returns a promise must not end the merging either. */
+  #send(calls: readonly Call[]): Promise<Reply> {
+    try {
+      return this.#options.send(calls);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The calls that fit one storage call; the first always does. */
+  #takeBatch(): Call[] {
+    const waiting = this.#waiting;
+    let weight = 0;
+    let bytes = 0;
+    let count = 0;
+    for (const call of waiting) {
+      weight += call.weight;
+      bytes += call.bytes;
+      if (count > 0 && (weight > LIMITS.batchMax || bytes > LIMITS.bodyBytesMax)) break;
+      count += 1;
+    }
+    if (count === waiting.length) {
+      this.#waiting = [];
+      return waiting;
+    }
+    return waiting.splice(0, count);
+  }
+
+  #deal(calls: readonly Call[], reply: Reply, startedAt: number): void {
+    const now = this.#ended(startedAt);
+    for (const call of calls) {
+      try {
+        call.deal(reply, now);
+      } catch (error) {
+        // A reply that does not fit one caller must not leave its neighbours without an answer.
+        call.fail(storageError(this.#options.verb, error));
+      }
+    }
+  }
+
+  #fail(calls: readonly Call[], cause: unknown, startedAt: number): void {
+    this.#options.meter.errors += 1;
+    this.#ended(startedAt);
+    const error = storageError(this.#options.verb, cause);
+    for (const call of calls) call.fail(error);
+  }
+
+  #ended(startedAt: number): number {
+    this.#inFlight -= 1;
+    // What waited leaves by a microtask, so after the answers below have been given.
+    if (this.#waiting.length > 0 && !this.#isLeaving) this.#leaveSoon();
+    return this.#options.calls.end(this.#options.meter, startedAt);
+  }
+}
