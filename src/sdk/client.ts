@@ -189,7 +189,7 @@ export class Dibs {
    */
   work<Input, Payload, Result>(
     definition: TaskDefinition<Input, Payload, Result>,
-    handle: Handler<Payload, Result> | URL,
+    handle: Handler<Payload, NoInfer<Result>> | URL,
     options?: WorkerOptions,
   ): Worker;
   work(queue: string, handle: Handler | URL, options?: WorkerOptions): Worker;
