@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // Two kinds of tests, one after the other. Those of one process run two files at a time. Those of the whole
 // system start servers, workers and npm; run together they would only wait for each other, so they run one
 // file at a time, on a dist that is built first.
-const oneProcess = ["src/**/*.test.ts", "test/{model,storage,http}/**/*.test.ts"];
+const oneProcess = ["src/**/*.test.ts", "test/{model,storage,http,broker}/**/*.test.ts"];
 
 export default defineConfig({
   test: {

@@ -125,6 +125,7 @@ describe("the test command", () => {
   });
 
   it("counts what failed in any way, and what was left out, and ends with code 1", async () => {
+    // One is left out so that it is counted.
     const fails = 'it("fails", () => expect(1).toBe(2)); it.skip("left out", () => {});';
     await write("src/mixed.test.ts", `import { expect, it } from "vitest"; it("passes", () => {}); ${fails}`);
     await write("src/unreadable.test.ts", 'import "./none.ts";');
