@@ -20,7 +20,7 @@ export interface LeaseKeeperActions {
   /** The handler had its grace after the abort and still runs: its claim ends without it. */
   graceIsOver(held: HeldTask): void;
   stuck(held: HeldTask): void;
-  blocked(blockedMs: number): void;
+  blocked(queues: readonly string[], blockedMs: number): void;
   failed(error: Error): void;
 }
 
@@ -49,6 +49,8 @@ export class LeaseKeeper {
   #timer: NodeJS.Timeout | undefined;
   #lookAt = Number.POSITIVE_INFINITY;
   #lookedAt = 0;
+  /** Queues of tasks that ended since the last look. */
+  readonly #recentQueues = new Set<string>();
   #beatsSettling = true;
 
   constructor(connection: Connection, options: LeaseKeeperOptions, actions: LeaseKeeperActions) {
@@ -65,8 +67,15 @@ export class LeaseKeeper {
   }
 
   remove(held: HeldTask): void {
+    this.#recentQueues.add(held.task.queue);
+    if (this.#held.size === 1) this.#reportBlock(performance.now());
     this.#held.delete(held);
     if (this.#held.size === 0) this.#stopTimer();
+  }
+
+  /** A block of the event loop that was told already. */
+  blockWasTold(): void {
+    this.#lookedAt = performance.now();
   }
 
   /** Looks again at once: instants of a task have moved closer. */
@@ -98,7 +107,6 @@ export class LeaseKeeper {
     this.#lookAt = Number.POSITIVE_INFINITY;
     const now = performance.now();
     this.#reportBlock(now);
-    this.#lookedAt = now;
     let mayBeLost = false;
     const due: HeldTask[] = [];
     for (const held of this.#held) {
@@ -193,11 +201,16 @@ export class LeaseKeeper {
     this.#actions.lost(held, state === "cancelled" ? "cancelled" : "lease-lost", message);
   }
 
+  /** The loop came here later than planned: a handler that runs, or has just ended, kept it. */
   #reportBlock(now: number): void {
     const shortestMs = this.#shortestLeaseMs();
-    const plannedMs = shortestMs / LOOKS_PER_LEASE;
-    const blockedMs = now - this.#lookedAt - plannedMs;
-    if (blockedMs > shortestMs * BLOCKED_PART) this.#actions.blocked(Math.round(blockedMs));
+    const blockedMs = now - this.#lookedAt - shortestMs / LOOKS_PER_LEASE;
+    this.#lookedAt = now;
+    if (blockedMs > shortestMs * BLOCKED_PART) {
+      for (const { task } of this.#held) this.#recentQueues.add(task.queue);
+      this.#actions.blocked([...this.#recentQueues], Math.round(blockedMs));
+    }
+    this.#recentQueues.clear();
   }
 
   #shortestLeaseMs(): number {

@@ -65,7 +65,10 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#slots = new Slots(this.#settings.concurrency);
     this.#runner = new HandlerRunner(handlers, this.#settings.concurrency, {
       beat: (held, leaseMs) => this.#keeper.beat(held, leaseMs),
-      blocked: (queue, blockedMs) => this.#reports.blocked([queue], blockedMs),
+      blocked: (queue, blockedMs) => {
+        this.#keeper.blockWasTold();
+        this.#reports.blocked([queue], blockedMs);
+      },
     });
     const claim = this.#claimBody();
     this.#keeper = new LeaseKeeper(connection, timings, {
@@ -73,7 +76,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
       timedOut: (held) => this.#timeOut(held),
       graceIsOver: (held) => this.#settle(held, endingOfAborted(held)),
       stuck: (held) => this.#reports.stuck(held, timings.stuckMs),
-      blocked: (blockedMs) => this.#reports.blocked(this.#runningQueues(), blockedMs),
+      blocked: (queues, blockedMs) => this.#reports.blocked(queues, blockedMs),
       failed: (error) => this.#reports.error(error),
     });
     this.#settler = new Settler(connection, claim, this.#slots, timings, {
@@ -249,12 +252,6 @@ export class Worker extends EventEmitter<WorkerEvents> {
 
   #settle(held: HeldTask, ending: Ending): void {
     this.#settler.add(held, ending);
-  }
-
-  /** Queues of the handlers that run. */
-  #runningQueues(): string[] {
-    const running = [...this.#held].filter(({ isRunning }) => isRunning);
-    return [...new Set(running.map(({ task }) => task.queue))];
   }
 
   #settled(held: HeldTask, ending: Ending, answer: SettledAnswer): void {
