@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { STATUS_CODES } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { InvalidRequestError } from "../task/errors.ts";
 import { errorAnswer } from "./errors.ts";
@@ -9,10 +9,16 @@ import { errorAnswer } from "./errors.ts";
  * arrive in time. The connection ends with it, for where the next request would begin is unknown.
  */
 export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable || hasAnswered(socket)) {
+  const before = (socket as Socket & { readonly _httpMessage?: ServerResponse | null })._httpMessage;
+  if (error.code === "ECONNRESET" || !socket.writable || before?.headersSent === true) {
     socket.destroy();
-    return;
-  }
+  } else if (before?.req.complete === true) {
+    // A whole request came first. Its answer must not be taken for this one, nor this one's for it.
+    before.once("finish", () => socket.destroySoon());
+  } else refuse(error, socket);
+}
+
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   const { status, text = "" } = errorAnswer(new InvalidRequestError(reasonOf(error)), randomUUID());
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -21,14 +27,6 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
     "connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${text}`, () => socket.destroy());
-}
-
-// An answer that has begun must not get another one into its middle.
-function hasAnswered(socket: Socket): boolean {
-  const { _httpMessage: message } = socket as Socket & {
-    readonly _httpMessage?: { readonly headersSent: boolean };
-  };
-  return message?.headersSent === true;
 }
 
 function reasonOf({ code }: NodeJS.ErrnoException): string {

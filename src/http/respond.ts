@@ -6,7 +6,7 @@ import { answerEarly } from "./early-answer.ts";
 import { codedError, errorAnswer } from "./errors.ts";
 import type { ServerLogger } from "./logger.ts";
 import { Turn } from "./turn.ts";
-import { hasVanished, onVanish } from "./vanishing.ts";
+import { hasBroken, hasVanished, onVanish } from "./vanishing.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
@@ -70,8 +70,12 @@ export class Responder {
 
   // Tasks are delivered when the system has taken the answer's last byte, and not before.
   #watchDelivery(request: FastifyRequest, reply: FastifyReply, tasks: readonly ClaimedTask[]): void {
-    const forget = onVanish(request.raw.socket, () => this.#options.giveBack(tasks));
-    reply.raw.once("finish", forget);
+    const { socket } = request.raw;
+    const forget = onVanish(socket, () => this.#options.giveBack(tasks));
+    reply.raw.once("finish", () => {
+      // An answer "finishes" also when its connection broke under it; the close that follows gives back.
+      if (!hasBroken(socket)) forget();
+    });
   }
 }
 

@@ -19,6 +19,11 @@ export function hasVanished(socket: Socket): boolean {
   return socket.destroyed || socket.writableEnded;
 }
 
+/** True when the connection ended by an error and not because one side was done. */
+export function hasBroken(socket: Socket): boolean {
+  return socket.errored instanceof Error;
+}
+
 // One listener for each connection, however many requests wait on it.
 function watch(socket: Socket): Set<() => void> {
   const watching = new Set<() => void>();
