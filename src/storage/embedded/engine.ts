@@ -1,5 +1,5 @@
 import type { Clock } from "../../clock.ts";
-import { type QueueName, queueOf, type TaskId } from "../../task/ids.ts";
+import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { ClaimedTask, Failure, FinishedState, Lease, Task, TaskCore } from "../../task/task.ts";
 import type { StorageEvent } from "../storage.ts";
 import type { Disk } from "./disk.ts";
@@ -137,9 +137,9 @@ export class Engine {
   /** The slot of a task of this queue, or -1. */
   find(queue: QueueState, id: TaskId): number {
     const slot = this.table.find(id);
-    return slot === -1 || this.table.queue.get(slot) !== queue.number || queueOf(id) !== queue.name
-      ? -1
-      : slot;
+    return slot !== -1 && this.table.queue.get(slot) === queue.number && id.startsWith(queue.name)
+      ? slot
+      : -1;
   }
 
   idWords(slot: number): IdWords {
@@ -247,6 +247,13 @@ export class Engine {
       writeQueue(to, { number, name, paused, config, enqueued, pruned });
     }
   }
+}
+
+/** A task as its producer sees it at first. */
+export function newTask(queue: QueueName, constants: TaskConstants, status: TaskStatus): Task {
+  const task = taskCore(queue, constants, status, NO_DETAILS) as { -readonly [K in keyof Task]: Task[K] };
+  task.state = status.state as "scheduled" | "ready";
+  return task as Task;
 }
 
 /** A task in the hands of the worker that claims it. */

@@ -1,11 +1,11 @@
-import type { EpochMs, NewTask } from "../../task/task.ts";
+import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
-import type { Engine, TaskConstants } from "./engine.ts";
+import { type Engine, newTask, type TaskConstants } from "./engine.ts";
 import { findKey } from "./idempotency.ts";
 import type { QueueState, RememberedKey } from "./queue-state.ts";
-import { BLANK_STATUS } from "./records.ts";
+import { newStatus } from "./records.ts";
 import { Step } from "./step.ts";
-import { idWords, type TaskStatus } from "./task-table.ts";
+import { idWords } from "./task-table.ts";
 
 /** Adds tasks: ready at the tail, scheduled when their time has not come, or found by their key (I8). */
 export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTask[]): EnqueueOutcome[] {
@@ -14,10 +14,8 @@ export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTa
   let from = 0;
   while (from < tasks.length) {
     const step = new Step(engine, queue);
-    const to = plan(engine, queue, tasks, from, now, step, outcomes);
+    from = plan(engine, queue, tasks, from, now, step, outcomes);
     step.commit(false);
-    fillIn(engine, step, outcomes, from, to);
-    from = to;
   }
   return outcomes;
 }
@@ -32,20 +30,22 @@ function plan(
   step: Step,
   outcomes: EnqueueOutcome[],
 ): number {
-  const added = new Set<string>();
-  const keys = new Set<string>();
+  const ids = new Set<string>();
+  let added = 0;
   for (let i = from; i < tasks.length; i += 1) {
     const task = tasks[i] as NewTask;
     const key = task.idempotencyKey;
-    if (added.has(task.id) || (key !== undefined && keys.has(key))) return i;
-    const outcome = found(engine, queue, task, now) ?? fullness(engine, queue, added.size);
+    if (ids.has(task.id) || (key !== undefined && ids.has(key))) return i;
+    const outcome = found(engine, queue, task, now) ?? fullness(engine, queue, added);
     if (outcome !== undefined) {
       outcomes[i] = outcome;
       continue;
     }
-    added.add(task.id);
-    if (key !== undefined) keys.add(key);
-    addTask(queue, task, now, step);
+    if (tasks.length > 1) ids.add(task.id);
+    // Among the ids: a key that reads like one only splits the step.
+    if (key !== undefined) ids.add(key);
+    outcomes[i] = { kind: "enqueued", task: addTask(queue, task, now, step) };
+    added += 1;
   }
   return tasks.length;
 }
@@ -58,31 +58,36 @@ function found(engine: Engine, queue: QueueState, task: NewTask, now: EpochMs): 
   return known === undefined ? undefined : foundByKey(engine, known, task);
 }
 
-function addTask(queue: QueueState, task: NewTask, now: EpochMs, step: Step): void {
-  const { config } = queue;
-  const priority = task.priority ?? 0;
+function addTask(queue: QueueState, task: NewTask, now: EpochMs, step: Step): Task {
+  const constants = constantsOf(queue, task, now);
   const runAt = Math.max(now, task.runAt ?? now + (task.delayMs ?? 0));
   const scheduled = runAt > now;
-  const constants: TaskConstants = {
+  const status = newStatus(
+    scheduled ? "scheduled" : "ready",
+    runAt,
+    scheduled ? queue.nextTie() : queue.placeAtTail(constants.priority),
+  );
+  const [a, b, c] = idWords(task.id) as unknown as [number, number, number];
+  step.add({ a, b, c }, constants, status);
+  return newTask(queue.name, constants, status);
+}
+
+function constantsOf(queue: QueueState, task: NewTask, now: EpochMs): TaskConstants {
+  const { config } = queue;
+  const constants: { -readonly [K in keyof TaskConstants]: TaskConstants[K] } = {
     id: task.id,
     payload: task.payload,
-    priority,
+    priority: task.priority ?? 0,
     maxAttempts: task.maxAttempts ?? config.maxAttempts,
     backoff: task.backoff === undefined ? config.backoff : { ...config.backoff, ...task.backoff },
     createdAt: now,
-    ...(task.idempotencyKey === undefined
-      ? undefined
-      : { idempotencyKey: task.idempotencyKey, payloadHash: task.payloadHash as string }),
-    ...(task.tags === undefined ? undefined : { tags: task.tags }),
   };
-  const [a, b, c] = idWords(task.id) as unknown as [number, number, number];
-  const status: TaskStatus = {
-    ...BLANK_STATUS,
-    state: scheduled ? "scheduled" : "ready",
-    runAt,
-    order: scheduled ? queue.nextTie() : queue.placeAtTail(priority),
-  };
-  step.add({ a, b, c }, constants, status);
+  if (task.idempotencyKey !== undefined) {
+    constants.idempotencyKey = task.idempotencyKey;
+    constants.payloadHash = task.payloadHash as string;
+  }
+  if (task.tags !== undefined) constants.tags = task.tags;
+  return constants;
 }
 
 function foundByKey(engine: Engine, known: RememberedKey, task: NewTask): EnqueueOutcome {
@@ -99,14 +104,4 @@ function fullness(engine: Engine, queue: QueueState, added: number): EnqueueOutc
   const { tasksMax } = engine.options;
   const tasks = engine.table.size + added;
   return tasks >= tasksMax ? { kind: "queue-full", depth: tasks, limit: tasksMax } : undefined;
-}
-
-/** Gives the outcomes of the added tasks, which needed the step's commit. */
-function fillIn(engine: Engine, step: Step, outcomes: EnqueueOutcome[], from: number, to: number): void {
-  let next = 0;
-  for (let i = from; i < to; i += 1) {
-    if (outcomes[i] !== undefined) continue;
-    outcomes[i] = { kind: "enqueued", task: engine.view(step.addedSlots[next] as number) };
-    next += 1;
-  }
 }

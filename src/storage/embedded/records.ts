@@ -236,12 +236,8 @@ export const read = {
 
   /** The first state of a task record. */
   firstStatus(from: Buffer, at: number): TaskStatus {
-    return {
-      ...BLANK_STATUS,
-      state: ((from[at + 5] as number) & SCHEDULED) !== 0 ? "scheduled" : "ready",
-      runAt: from.readDoubleLE(at + 44),
-      order: from.readDoubleLE(at + 52),
-    };
+    const state = ((from[at + 5] as number) & SCHEDULED) !== 0 ? "scheduled" : "ready";
+    return newStatus(state, from.readDoubleLE(at + 44), from.readDoubleLE(at + 52));
   },
 
   task(from: Buffer, at: number): TaskRecord {
@@ -322,21 +318,23 @@ export const read = {
   boot: (from: Buffer, at: number): string => readText(from, at + 8),
 };
 
-/** A state with nothing in it, to begin from. */
-export const BLANK_STATUS: Readonly<TaskStatus> = Object.freeze({
-  state: "ready",
-  attempt: 0,
-  releases: 0,
-  fence: 0,
-  nonce: 0,
-  leaseMs: 0,
-  claimedAt: 0,
-  runAt: 0,
-  order: 0,
-  time: 0,
-  resultBytes: 0,
-  flags: 0,
-});
+/** The first state of a task. */
+export function newStatus(state: "scheduled" | "ready", runAt: EpochMs, order: number): TaskStatus {
+  return {
+    state,
+    attempt: 0,
+    releases: 0,
+    fence: 0,
+    nonce: 0,
+    leaseMs: 0,
+    claimedAt: 0,
+    runAt,
+    order,
+    time: 0,
+    resultBytes: 0,
+    flags: 0,
+  };
+}
 
 function writeAddress(buffer: Buffer, at: number, queue: number, id: IdWords): void {
   buffer.writeUInt32LE(queue, at);

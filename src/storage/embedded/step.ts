@@ -53,8 +53,6 @@ export class Step {
   /** What becomes ready in it by a move: a claim in the same step must see it. */
   readonly readied: Transition[] = [];
   #readies = false;
-  /** Slots of the added tasks, in order; filled by the commit. */
-  readonly addedSlots: number[] = [];
 
   constructor(engine: Engine, queue: QueueState) {
     this.#engine = engine;
@@ -190,7 +188,6 @@ export class Step {
       queue.enter(slot);
       queue.enqueued += 1;
       engine.remember(slot, constants);
-      this.addedSlots.push(slot);
     }
     for (const { slot, status, offset, length } of this.#transitions) {
       queue.leave(slot);
