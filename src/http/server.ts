@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import Fastify, { type FastifyInstance } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { pino } from "pino";
 import type { Broker } from "../broker/broker.ts";
 import { LIMITS } from "../task/limits.ts";
@@ -71,8 +71,6 @@ const PARAM_LENGTH_MAX = 16_384;
 export async function createServer(broker: Broker, options: ServerOptions = {}): Promise<DibsServer> {
   const { tokens = [], insecure = false, logger = pino(), drainMs = DRAIN_MS } = options;
   const guard = new Tokens(tokens);
-  const app = fastify(options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
-  const connections = new Connections(app.server);
   const waits = new Waits();
   let draining: Promise<void> | undefined;
   const isDraining = (): boolean => draining !== undefined;
@@ -85,7 +83,12 @@ export async function createServer(broker: Broker, options: ServerOptions = {}):
   };
   const responder = new Responder({ logger, isDraining, giveBack });
 
-  guardAndCatch(app, responder, admission({ tokens: guard, insecure, isDraining }));
+  const refusal = admission({ tokens: guard, insecure, isDraining });
+  const app = fastify(options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS, (error, request, reply) =>
+    responder.fail(request, reply, refusal(request) ?? error),
+  );
+  const connections = new Connections(app.server);
+  guardAndCatch(app, responder, refusal);
   register(app, responder, waits, {
     ...taskRoutes(broker),
     ...claimRoutes(broker),
@@ -122,7 +125,10 @@ export async function createServer(broker: Broker, options: ServerOptions = {}):
   };
 }
 
-function fastify(requestTimeout: number): FastifyInstance {
+type OnFault = (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
+
+/** `onBadPath` answers requests whose path cannot be read, which never come to a route. */
+function fastify(requestTimeout: number, onBadPath: OnFault): FastifyInstance {
   return Fastify({
     // Requests are logged where they are answered, with their ids; a logger of Fastify's for each costs more.
     logger: false,
@@ -134,6 +140,7 @@ function fastify(requestTimeout: number): FastifyInstance {
     return503OnClosing: false,
     genReqId: requestIds(),
     clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: onBadPath,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     http: {
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout),
