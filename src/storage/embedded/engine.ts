@@ -110,7 +110,7 @@ export class Engine {
   /** Gives a slot back; its idempotency key, when it has one, stays. */
   removeTask(queue: QueueState, slot: number): void {
     this.forget(slot);
-    keepKeyOnly(queue, slot, this.idOf(slot));
+    if (queue.keyOfSlot.has(slot)) keepKeyOnly(queue, slot, this.idOf(slot));
     this.placeTask(slot, 0, 0, 0);
     this.placeState(slot, 0, 0, 0);
     this.table.remove(slot);
