@@ -462,6 +462,23 @@ describe.each(PLACES)("a client of $name", ({ open }) => {
     expect(() => dibs.work("q", () => {})).toThrow(/closed/);
   });
 
+  it("waits many times at once, without a warning", async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on("warning", note);
+    closing.add(async () => process.off("warning", note));
+
+    const waits = Array.from({ length: 30 }, () => dibs.claim({ queues: ["q"], waitMs: 10_000 }));
+    await dibs.enqueueMany(
+      "q",
+      Array.from({ length: 30 }, (_, index) => index),
+    );
+    const claimed = (await Promise.all(waits)).flat();
+
+    expect(new Set(claimed.map(({ id }) => id)).size).toBe(30);
+    expect(warnings).toEqual([]);
+  });
+
   it("is closed at the end of its scope", async () => {
     const place = await open();
     closing.add(() => place.close());

@@ -371,6 +371,28 @@ describe.each(PLACES)("a worker on $name", ({ open }) => {
       expect(await dibs.task(task)).toMatchObject({ state: "ready", attempt: 0 });
     });
 
+    it("lets a handler that finishes enqueue what comes next", async () => {
+      let finish: () => void = () => {};
+      const finished = new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      let followUp: { id: string } | undefined;
+      const worker = dibs.work("q", async () => {
+        await finished;
+        followUp = await dibs.enqueue("next", "follow-up");
+      });
+      await dibs.enqueue("q");
+      await expect.poll(() => worker.held).toBe(1);
+
+      const closed = dibs.close();
+      await turn();
+      finish();
+      await closed;
+
+      expect(followUp?.id).toMatch(/^next~/);
+      expect(() => dibs.work("q", () => {})).toThrow(/closed/);
+    });
+
     it("is done by the client that it belongs to, and at the end of a scope", async () => {
       let closedFirst = false;
       {
@@ -414,6 +436,7 @@ describe.each(PLACES)("a worker on $name", ({ open }) => {
     await dibs.waitForResult(await dibs.enqueue("q", 1));
     await dibs.waitForResult(await dibs.enqueue("q", 2));
 
+    await expect.poll(() => warn.mock.calls.length).toBe(2);
     expect(warn.mock.calls[0]?.[0]).toMatch(
       /listener of the worker's event completed threw.*a listener's fault/s,
     );

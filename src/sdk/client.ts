@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type {
   ClaimBody,
   ClaimedTaskMessage,
@@ -51,6 +52,8 @@ export class Dibs {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    // Every call that waits listens to it, so there is no number of listeners that means a leak.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** The URL or folder that this client is connected to, without credentials. */
@@ -65,12 +68,12 @@ export class Dibs {
    * @throws {IdempotencyConflictError} when the key was used with another payload.
    * @throws {QueueFullError} when the queue's `maxDepth` is reached.
    */
+  enqueue(queue: string, payload?: unknown, options?: EnqueueOptions): Promise<EnqueuedTask>;
   enqueue<Input, Payload, Result>(
     definition: TaskDefinition<Input, Payload, Result>,
     payload: Input,
     options?: EnqueueOptions,
   ): Promise<EnqueuedTask<Input, Result>>;
-  enqueue(queue: string, payload?: unknown, options?: EnqueueOptions): Promise<EnqueuedTask>;
   async enqueue(
     queue: string | TaskDefinition,
     payload?: unknown,
@@ -84,16 +87,16 @@ export class Dibs {
    * Adds many tasks, any number of them, in order; one outcome each, in order. `options` may be a function of
    * the payload and its index. Rejects when nothing could be sent at all.
    */
-  enqueueMany<Input, Payload, Result>(
-    definition: TaskDefinition<Input, Payload, Result>,
-    payloads: readonly Input[],
-    options?: EnqueueOptions | ((payload: Input, index: number) => EnqueueOptions),
-  ): Promise<EnqueueOutcome<Input, Result>[]>;
   enqueueMany<Input>(
     queue: string,
     payloads: readonly Input[],
     options?: EnqueueOptions | ((payload: Input, index: number) => EnqueueOptions),
   ): Promise<EnqueueOutcome<Input>[]>;
+  enqueueMany<Input, Payload, Result>(
+    definition: TaskDefinition<Input, Payload, Result>,
+    payloads: readonly Input[],
+    options?: EnqueueOptions | ((payload: Input, index: number) => EnqueueOptions),
+  ): Promise<EnqueueOutcome<Input, Result>[]>;
   async enqueueMany(
     queue: string | TaskDefinition,
     payloads: readonly unknown[],
@@ -187,14 +190,14 @@ export class Dibs {
    * Starts a worker: it claims tasks, runs the handler with each, and settles them. A URL is a module whose
    * default export is the handler; it runs in worker threads, for work that is heavy on the CPU.
    */
+  work(queue: string, handle: Handler | URL, options?: WorkerOptions): Worker;
+  /** Starts a worker for several kinds of task with one set of slots; queues are tried in this order. */
+  work(handlers: readonly TaskHandler[], options?: WorkerOptions): Worker;
   work<Input, Payload, Result>(
     definition: TaskDefinition<Input, Payload, Result>,
     handle: Handler<Payload, NoInfer<Result>> | URL,
     options?: WorkerOptions,
   ): Worker;
-  work(queue: string, handle: Handler | URL, options?: WorkerOptions): Worker;
-  /** Starts a worker for several kinds of task with one set of slots; queues are tried in this order. */
-  work(handlers: readonly TaskHandler[], options?: WorkerOptions): Worker;
   work(
     what: string | TaskDefinition | readonly TaskHandler[],
     handleOrOptions?: Handler | URL | WorkerOptions,
@@ -205,6 +208,7 @@ export class Dibs {
       ? (what as readonly TaskHandler[])
       : [definitionOf(what as string | TaskDefinition).handler(handleOrOptions as Handler | URL)];
     const options = (several ? handleOrOptions : lastOptions) as WorkerOptions | undefined;
+    if (this.#closed !== undefined) throw closedError(this.place);
     const worker = new Worker(this.#open(), handlers, options);
     this.#workers.add(worker);
     worker.once("closed", () => this.#workers.delete(worker));
@@ -228,8 +232,9 @@ export class Dibs {
     await this.#connection.close();
   }
 
+  /** Handlers that end while the workers drain may still call. */
   #open(): Connection {
-    if (this.#closed !== undefined) throw closedError(this.place);
+    this.#closing.signal.throwIfAborted();
     return this.#connection;
   }
 
