@@ -71,7 +71,7 @@ export class Dibs {
   enqueue(queue: string, payload?: unknown, options?: EnqueueOptions): Promise<EnqueuedTask>;
   enqueue<Input, Payload, Result>(
     definition: TaskDefinition<Input, Payload, Result>,
-    payload: Input,
+    payload: NoInfer<Input>,
     options?: EnqueueOptions,
   ): Promise<EnqueuedTask<Input, Result>>;
   async enqueue(
@@ -94,7 +94,7 @@ export class Dibs {
   ): Promise<EnqueueOutcome<Input>[]>;
   enqueueMany<Input, Payload, Result>(
     definition: TaskDefinition<Input, Payload, Result>,
-    payloads: readonly Input[],
+    payloads: readonly NoInfer<Input>[],
     options?: EnqueueOptions | ((payload: Input, index: number) => EnqueueOptions),
   ): Promise<EnqueueOutcome<Input, Result>[]>;
   async enqueueMany(

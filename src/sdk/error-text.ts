@@ -6,11 +6,12 @@ const CAUSES_MAX = 5;
 
 /** What a handler threw, as the text of a nack: message, stack and causes, cut to 10 kB. */
 export function errorText(thrown: unknown): string {
-  const parts: string[] = [];
+  const parts = [described(thrown)];
   let error = thrown;
-  for (let depth = 0; depth <= CAUSES_MAX && error !== undefined; depth += 1) {
-    parts.push(depth === 0 ? described(error) : `Caused by: ${described(error)}`);
+  for (let depth = 1; depth <= CAUSES_MAX; depth += 1) {
     error = error instanceof Error ? error.cause : undefined;
+    if (error === undefined) break;
+    parts.push(`Caused by: ${described(error)}`);
   }
   return cutToBytes(parts.join("\n"), LIMITS.errorBytesMax);
 }

@@ -1,0 +1,62 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Slots } from "./slots.ts";
+
+describe("slots", () => {
+  it("are promised once", () => {
+    const slots = new Slots(3);
+
+    expect(slots.promise()).toBe(3);
+    expect(slots.promise()).toBe(0);
+    slots.takeBack(3);
+    slots.take();
+    expect(slots.promise()).toBe(2);
+  });
+
+  it("may be promised again before they are free, to the claim that travels with their settle", () => {
+    const slots = new Slots(2);
+    slots.take();
+    slots.take();
+
+    expect(slots.promise()).toBe(0);
+    expect(slots.promise(1)).toBe(1);
+  });
+
+  it("are promised a thousand at a time, as many as a claim may ask for", () => {
+    expect(new Slots(5_000).promise()).toBe(1_000);
+  });
+
+  it("are never exceeded by claims that bring what they were promised", () => {
+    const steps = fc.array(fc.constantFrom("claim", "answer", "settle", "end"), { maxLength: 200 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 8 }), steps, (size, names) => {
+        const slots = new Slots(size);
+        const claims: number[] = [];
+        const settles: number[] = [];
+        let running = 0;
+        for (const name of names) {
+          if (name === "claim") claims.push(slots.promise());
+          if (name === "answer" && claims.length > 0) {
+            const asked = claims.shift() as number;
+            slots.takeBack(asked);
+            for (let index = 0; index < asked; index += 1) slots.take();
+            running += asked;
+          }
+          if (name === "settle" && running > 0) {
+            running -= 1;
+            settles.push(slots.promise(1));
+          }
+          if (name === "end" && settles.length > 0) {
+            const asked = settles.shift() as number;
+            slots.takeBack(asked);
+            slots.free();
+            for (let index = 0; index < asked; index += 1) slots.take();
+            running += asked;
+          }
+          expect(slots.taken).toBe(running + settles.length);
+          expect(slots.taken).toBeLessThanOrEqual(size);
+        }
+      }),
+    );
+  });
+});
