@@ -1,0 +1,360 @@
+import { describe, expect, it } from "vitest";
+import {
+  aClaim,
+  anEnqueue,
+  completed,
+  EMAILS,
+  gate,
+  nacked,
+  opened,
+  openedAtRest,
+  payloads,
+  RENDERS,
+  released,
+  settledDown,
+  until,
+} from "../../test/broker/opened.ts";
+import { ShuttingDownError } from "../task/errors.ts";
+import type { ClaimedTask } from "../task/task.ts";
+
+const LONG = 60_000;
+
+describe("a claim that waits", () => {
+  it("is handed a task in the turn in which it is enqueued", async () => {
+    const { broker } = await opened();
+    await broker.configure(EMAILS, {});
+    const waiting = broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+    expect((await broker.queue(EMAILS)).waiting).toBe(1);
+
+    await broker.enqueue(anEnqueue({ payload: "1" }));
+
+    expect(payloads(await waiting)).toEqual(["1"]);
+    expect((await broker.queue(EMAILS)).waiting).toBe(0);
+  });
+
+  it("is served in order of arrival", async () => {
+    const { broker } = await opened();
+    const served: number[] = [];
+    const waiting = Array.from({ length: 40 }, (_, index) =>
+      broker.claim(aClaim({ waitMs: LONG })).then((tasks) => {
+        served.push(index);
+        return tasks;
+      }),
+    );
+    await settledDown();
+
+    await broker.enqueueMany(Array.from({ length: 15 }, (_, index) => anEnqueue({ payload: `${index}` })));
+    for (let index = 15; index < 40; index += 1) await broker.enqueue(anEnqueue({ payload: `${index}` }));
+
+    const tasks = (await Promise.all(waiting)).flat();
+    expect(served).toEqual(Array.from({ length: 40 }, (_, index) => index));
+    expect(payloads(tasks)).toEqual(Array.from({ length: 40 }, (_, index) => `${index}`));
+  });
+
+  it("comes before a waiting claim that arrives later, even while a task is on its way", async () => {
+    const { broker, witness } = await opened();
+    const early = broker.claim(aClaim({ waitMs: LONG, worker: "early" }));
+    await settledDown();
+    const held = gate();
+    witness.intervene = async (verb, call) => {
+      const reply = await call();
+      if (verb === "enqueue") await held.opened;
+      return reply;
+    };
+
+    const enqueued = broker.enqueue(anEnqueue());
+    const late = broker.claim(aClaim({ waitMs: LONG, worker: "late" }));
+    const [task] = await early;
+    held.open();
+    await enqueued;
+
+    expect(task?.lease.worker).toBe("early");
+    await broker.enqueue(anEnqueue());
+    expect((await late).map(({ lease }) => lease.worker)).toEqual(["late"]);
+  });
+
+  it.each<[string, (at: Awaited<ReturnType<typeof openedAtRest>>, task: ClaimedTask) => Promise<unknown>]>([
+    ["a nack without delay", ({ broker }, task) => broker.settleOne(nacked(task))],
+    ["a release", ({ broker }, task) => broker.settleOne(released(task))],
+    ["a forced release", ({ broker }, task) => broker.forceRelease(task.id)],
+    [
+      "a requeue",
+      async ({ broker }, task) => {
+        await broker.cancel(task.id);
+        await broker.requeue(task.id);
+      },
+    ],
+    [
+      "a redrive of the dead",
+      async ({ broker }, { id, lease }) => {
+        await broker.settleOne({ outcome: "refuse", id, token: lease.token });
+        await broker.requeueDead(EMAILS, 10);
+      },
+    ],
+    [
+      "a due time",
+      async ({ broker, clock }, task) => {
+        await broker.settleOne(nacked(task, 60_000));
+        clock.advance(60_000);
+        await broker.runDue();
+      },
+    ],
+    [
+      "the end of a lease",
+      async ({ broker, clock }) => {
+        clock.advance(30_000);
+        await broker.runDue();
+      },
+    ],
+    [
+      "a resume",
+      async ({ broker }, task) => {
+        await broker.pause(EMAILS);
+        await broker.settleOne(released(task));
+        await broker.resume(EMAILS);
+      },
+    ],
+  ])("is woken by %s", async (_name, makeReady) => {
+    const at = await openedAtRest();
+    await at.broker.enqueue(anEnqueue({ payload: "1" }));
+    const [task] = await at.broker.claim(aClaim());
+    const waiting = at.broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+
+    await makeReady(at, task!);
+
+    expect(payloads(await waiting)).toEqual(["1"]);
+  });
+
+  it("hears nothing from a paused queue until it is resumed", async () => {
+    const { broker } = await opened();
+    await broker.configure(EMAILS, {});
+    await broker.pause(EMAILS);
+    let isAnswered = false;
+    const waiting = broker.claim(aClaim({ waitMs: LONG })).finally(() => {
+      isAnswered = true;
+    });
+
+    await broker.enqueue(anEnqueue({ payload: "1" }));
+    await settledDown();
+    expect(isAnswered).toBe(false);
+    await broker.resume(EMAILS);
+
+    expect(payloads(await waiting)).toEqual(["1"]);
+  });
+
+  it("is answered with nothing when its time is over, and leaves no trace", async () => {
+    const { broker } = await opened();
+
+    const answers = await Promise.all([1, 5, 20].map((waitMs) => broker.claim(aClaim({ waitMs }))));
+
+    expect(answers).toEqual([[], [], []]);
+    await broker.enqueue(anEnqueue());
+    await settledDown();
+    expect(await broker.queue(EMAILS)).toMatchObject({ waiting: 0, counts: { ready: 1, leased: 0 } });
+  });
+
+  it("waits in all its queues, is woken by any, and takes from one only", async () => {
+    const { broker } = await opened();
+    const waiting = broker.claim(aClaim({ queues: [EMAILS, RENDERS], waitMs: LONG, max: 5 }));
+    await settledDown();
+
+    await Promise.all([
+      broker.enqueue(anEnqueue({ queue: RENDERS, payload: '"r"' })),
+      broker.enqueue(anEnqueue({ queue: EMAILS, payload: '"e"' })),
+    ]);
+
+    const tasks = await waiting;
+    await settledDown();
+    expect(tasks.length).toBe(1);
+    const left = await Promise.all(
+      [EMAILS, RENDERS].map(async (queue) => (await broker.queue(queue)).counts),
+    );
+    expect(left.reduce((sum, { ready }) => sum + ready, 0)).toBe(1);
+    expect(left.reduce((sum, { leased }) => sum + leased, 0)).toBe(1);
+  });
+
+  it("is in one storage call at a time, whatever wakes it", async () => {
+    const { broker, witness } = await opened();
+    const waiting = broker.claim(aClaim({ queues: [EMAILS, RENDERS], waitMs: LONG }));
+    await settledDown();
+    let underWay = 0;
+    let most = 0;
+    witness.intervene = async (verb, call) => {
+      if (verb !== "claim") return call();
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await settledDown();
+      underWay -= 1;
+      return call();
+    };
+
+    await broker.enqueueMany([EMAILS, RENDERS, EMAILS, RENDERS].map((queue) => anEnqueue({ queue })));
+
+    expect((await waiting).length).toBe(1);
+    expect(most).toBe(1);
+  });
+
+  it("loses nothing when its caller vanishes while it is parked", async () => {
+    const { broker } = await opened();
+    const caller = new AbortController();
+    const vanished = broker.claim(aClaim({ queues: [EMAILS, RENDERS], waitMs: LONG }), caller.signal);
+    const patient = broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+
+    caller.abort();
+    expect(await vanished).toEqual([]);
+    await broker.enqueueMany([anEnqueue({ payload: "1" }), anEnqueue({ queue: RENDERS })]);
+
+    expect(payloads(await patient)).toEqual(["1"]);
+    expect(await broker.queue(RENDERS)).toMatchObject({ waiting: 0, counts: { ready: 1, leased: 0 } });
+  });
+
+  it("loses nothing when its caller vanishes while it is being handed a task; the next one gets it", async () => {
+    const { broker, witness } = await opened();
+    const caller = new AbortController();
+    const vanished = broker.claim(aClaim({ waitMs: LONG }), caller.signal);
+    await settledDown();
+    const patient = broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+    witness.intervene = async (verb, call) => {
+      const reply = await call();
+      if (verb === "claim") caller.abort();
+      return reply;
+    };
+
+    await broker.enqueue(anEnqueue({ payload: "1", maxAttempts: 1 }));
+
+    expect(await vanished).toEqual([]);
+    const [task] = await patient;
+    expect(task).toMatchObject({ payload: "1", attempt: 1 });
+  });
+
+  it("is dismissed by a drain at once, all others with it", async () => {
+    const { broker } = await opened();
+    const waiting = Array.from({ length: 500 }, (_, index) =>
+      broker.claim(aClaim({ queues: index % 2 === 0 ? [EMAILS] : [EMAILS, RENDERS], waitMs: LONG })),
+    );
+    await settledDown();
+
+    broker.drain();
+
+    expect((await Promise.all(waiting)).flat()).toEqual([]);
+    await broker.enqueue(anEnqueue());
+    expect((await broker.queue(EMAILS)).counts).toMatchObject({ ready: 1, leased: 0 });
+  });
+
+  it("is answered, not parked, when a drain begins while it travels", async () => {
+    const { broker, witness } = await opened();
+    const held = gate();
+    witness.intervene = async (_verb, call) => {
+      await held.opened;
+      return call();
+    };
+
+    const waiting = broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+    broker.drain();
+    held.open();
+
+    expect(await waiting).toEqual([]);
+  });
+});
+
+describe("ten thousand parked claims", () => {
+  it("cost one question to the storage, are served in order, and are dismissed at once", async () => {
+    const { broker, witness } = await opened();
+    const served: number[] = [];
+    const waiting = Array.from({ length: 10_000 }, (_, index) =>
+      broker.claim(aClaim({ waitMs: LONG })).then((tasks) => {
+        if (tasks.length > 0) served.push(index);
+      }),
+    );
+    await settledDown();
+    expect((await broker.queues()).length).toBe(0);
+    expect(witness.count("claim")).toBeLessThanOrEqual(10);
+
+    await broker.enqueueMany(Array.from({ length: 1_500 }, () => anEnqueue()));
+    await until(() => served.length === 1_500);
+    expect((await broker.queue(EMAILS)).waiting).toBe(8_500);
+    broker.drain();
+    await Promise.all(waiting);
+
+    expect(served).toEqual(Array.from({ length: 1_500 }, (_, index) => index));
+  });
+
+  it("each end at their own time", async () => {
+    const { broker } = await opened();
+
+    const waiting = Array.from({ length: 10_000 }, (_, index) =>
+      broker.claim(aClaim({ waitMs: 20 + (index % 50) })),
+    );
+
+    expect((await Promise.all(waiting)).flat()).toEqual([]);
+  });
+});
+
+/** Numbers that look random and are the same each time. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe("a wake-up", () => {
+  it.each(Array.from({ length: 25 }, (_, seed) => seed + 1))("is never lost (seed %i)", async (seed) => {
+    const draw = random(seed);
+    const { broker, witness } = await opened({ callsInFlight: 1 + (seed % 3) });
+    witness.intervene = async (_verb, call) => {
+      // Every call takes its time before it reaches the engine, and before its answer is heard.
+      for (let turns = Math.floor(draw() * 4); turns > 0; turns -= 1)
+        await new Promise((go) => setImmediate(go));
+      const reply = await call();
+      for (let turns = Math.floor(draw() * 4); turns > 0; turns -= 1)
+        await new Promise((go) => setImmediate(go));
+      return reply;
+    };
+    const queues = ["a", "b", "c"] as (typeof EMAILS)[];
+    const total = 120;
+    const done = new Set<string>();
+
+    const work = async (own: typeof EMAILS): Promise<void> => {
+      while (done.size < total) {
+        const caller = new AbortController();
+        if (draw() < 0.2) setTimeout(() => caller.abort(), draw() * 3);
+        const asked = queues.filter((queue) => queue === own || draw() < 0.3);
+        const request = {
+          queues: asked,
+          max: 1 + Math.floor(draw() * 3),
+          waitMs: draw() < 0.8 ? 300_000 : 0,
+        };
+        for (const task of await broker.claim(request, caller.signal)) {
+          const fate = draw();
+          if (fate < 0.2) await broker.settleOne(released(task));
+          else if (fate < 0.4) await broker.settleOne(nacked(task));
+          else {
+            await broker.settleOne(completed(task));
+            done.add(task.id);
+          }
+        }
+      }
+    };
+    // Workers wait at each queue for as long as it takes: a lost wake-up leaves the test hanging.
+    const workers = Array.from({ length: 12 }, (_, index) => work(queues[index % 3] as typeof EMAILS));
+    for (let index = 0; index < total; index += 1) {
+      const queue = queues[Math.floor(draw() * 3)] as typeof EMAILS;
+      void broker.enqueue(anEnqueue({ queue, maxAttempts: 100 }));
+      if (draw() < 0.3) await new Promise((go) => setImmediate(go));
+    }
+    await until(() => done.size === total);
+    broker.drain();
+    const ends = await Promise.allSettled(workers);
+
+    expect(done.size).toBe(total);
+    for (const end of ends)
+      if (end.status === "rejected") expect(end.reason).toBeInstanceOf(ShuttingDownError);
+  });
+});
