@@ -120,20 +120,15 @@ describe("the log", () => {
 });
 
 describe("a path or method without a route", () => {
-  it.each([
-    "/",
-    "/v1",
-    "/v1/",
-    "/v1/nowhere",
-    "//v1/tasks",
-    "/v1/queues/q/nothing",
-    "/V1/tasks",
-  ])("GET %s is not_found", async (path) => {
-    await using serving = await Serving.start();
-    const { status, json } = await serving.get(path);
+  it.each(["/", "/v1", "/v1/", "/v1/nowhere", "//v1/tasks", "/v1/queues/q/nothing", "/V1/tasks"])(
+    "GET %s is not_found",
+    async (path) => {
+      await using serving = await Serving.start();
+      const { status, json } = await serving.get(path);
 
-    expect([status, json.error.code]).toEqual([404, "not_found"]);
-  });
+      expect([status, json.error.code]).toEqual([404, "not_found"]);
+    },
+  );
 
   it("says which methods the path takes", async () => {
     await using serving = await Serving.start();
