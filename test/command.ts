@@ -13,6 +13,8 @@ export interface CommandEnd {
 }
 
 export interface CommandOptions {
+  /** What is run instead of `node dist/cli/main.js`, and the arguments that come before the command's. */
+  readonly through?: readonly [file: string, ...args: string[]];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly input?: string;
@@ -29,7 +31,8 @@ export class Command {
   constructor(args: readonly string[], options: CommandOptions = {}) {
     const spawned: SpawnOptions = { env: { ...cleanEnvironment(), ...options.env }, stdio: "pipe" };
     if (options.cwd !== undefined) spawned.cwd = options.cwd;
-    this.#child = spawn(process.execPath, [MAIN, ...args], spawned);
+    const [file, ...before] = options.through ?? [process.execPath, MAIN];
+    this.#child = spawn(file, [...before, ...args], spawned);
     this.#child.stdout?.on("data", (chunk: Buffer) => {
       this.#stdout += chunk;
       this.#onOutput?.();
@@ -100,6 +103,16 @@ export class Command {
 /** Runs a command to its end. */
 export function dibs(args: readonly string[], options: CommandOptions = {}): Promise<CommandEnd> {
   return new Command(args, { input: "", ...options }).ended();
+}
+
+/** Runs a command whose stdout a shell's other command reads; the exit code is that of dibs. */
+export function piped(
+  args: readonly string[],
+  reader: string,
+  options: CommandOptions = {},
+): Promise<CommandEnd> {
+  const script = `set -o pipefail; "$0" "$@" | ${reader}`;
+  return dibs(args, { ...options, through: ["bash", "-c", script, process.execPath, MAIN] });
 }
 
 /** A running `dibs serve` on a free port. */

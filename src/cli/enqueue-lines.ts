@@ -18,6 +18,9 @@ const BATCH_BYTES = LIMITS.bodyBytesMax / 2;
 /** More faults than this are only counted on a terminal; with `--json` each has its line. */
 const FAULTS_SHOWN = 20;
 
+/** What is wrong with a line, and not with the server. */
+const SPOILED: ReadonlySet<string> = new Set(["invalid_request", "payload_too_large"]);
+
 export type ItemOf = (line: string) => EnqueueItem;
 
 interface Entry {
@@ -81,16 +84,22 @@ function entryOf(
   }
 }
 
+/** Sends a batch. One line can spoil it as a whole: then its halves are sent, down to that line. */
 async function send(connection: Connection, batch: readonly Entry[], totals: Totals): Promise<void> {
-  const [first, last] = [batch[0], batch.at(-1)] as [Entry, Entry];
   let answers: EnqueueItemAnswer[];
   try {
     answers = await connection.enqueueMany(batch.map((entry) => entry.item));
   } catch (error) {
     if (!(error instanceof DibsError)) throw error;
-    totals.lost(batch.length);
-    error.message = `Lines ${first.line} to ${last.line}: ${error.message}${fateOf(error)}`;
-    throw error;
+    if (!SPOILED.has(error.code)) throw totals.lost(batch, error);
+    if (batch.length === 1) {
+      totals.fault((batch[0] as Entry).line, error);
+      return;
+    }
+    const middle = Math.ceil(batch.length / 2);
+    await send(connection, batch.slice(0, middle), totals);
+    await send(connection, batch.slice(middle), totals);
+    return;
   }
   for (const [at, answer] of answers.entries()) totals.answer((batch[at] as Entry).line, answer);
 }
@@ -142,9 +151,11 @@ class Totals {
       this.#output.note("dibs: more lines failed; --json shows each");
   }
 
-  /** A batch without an answer: what became of its lines is unknown. */
-  lost(lines: number): void {
-    this.failed += lines;
+  /** A batch that failed as a whole: nothing after it is sent. */
+  lost(batch: readonly Entry[], error: DibsError): DibsError {
+    this.failed += batch.length;
+    error.message = `Lines ${batch[0]?.line} to ${batch.at(-1)?.line}: ${error.message}${fateOf(error)}`;
+    return error;
   }
 
   show(interrupted: boolean): void {

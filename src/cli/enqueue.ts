@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { EnqueueAnswer } from "../protocol/messages.ts";
+import type { EnqueueAnswer, EnqueueBody } from "../protocol/messages.ts";
 import { memberText } from "../protocol/source.ts";
 import type { EnqueueItem } from "../sdk/connection.ts";
 import { InvalidRequestError } from "../task/errors.ts";
@@ -70,7 +70,12 @@ async function enqueue(
       throw new UsageError(
         "With - one --idempotency-key would make one task of all lines: give keys with --tasks",
       );
-    return enqueueLines(session, (text) => itemOf(text, template, flags.tasks === true));
+    const { check } = await import("../protocol/validate.ts");
+    // A flag that is wrong is wrong for every line: better said once, before the first.
+    check("EnqueueBody", template);
+    if (!flags.tasks)
+      return enqueueLines(session, (text) => ({ ...template, payloadJson: checkedJson(text, "The line") }));
+    return enqueueLines(session, (text) => taskOf(text, template, (fields) => check("EnqueueBody", fields)));
   }
   if (flags.tasks) throw new UsageError("--tasks is about the lines of stdin: give - as the payload");
   const item =
@@ -105,16 +110,15 @@ function instant(text: string): number | string {
   return /^\d{1,15}$/.test(text) ? Number(text) : text;
 }
 
-function itemOf(text: string, template: EnqueueItem, isTask: boolean): EnqueueItem {
-  if (!isTask) return { ...template, payloadJson: checkedJson(text, "The line") };
+/** A line that is a whole task, checked in the words of the server. */
+function taskOf(text: string, template: EnqueueItem, check: (fields: object) => unknown): EnqueueItem {
   const task: unknown = JSON.parse(checkedJson(text, "The line"));
   if (typeof task !== "object" || task === null || Array.isArray(task))
     throw new InvalidRequestError("Expected the line to be an object: with --tasks a line is a task");
-  const { payload: _, ...fields } = task as Record<string, unknown>;
+  check({ ...template, ...task });
+  const { payload: _, ...fields } = task as EnqueueBody;
   const payloadJson = memberText(text, "payload");
-  // Unknown or wrong fields are the server's to refuse, in the same words as for every caller.
-  const item = { ...template, ...fields } as EnqueueItem;
-  return payloadJson === undefined ? item : { ...item, payloadJson };
+  return { ...template, ...fields, ...(payloadJson !== undefined && { payloadJson }) };
 }
 
 /** The text as it stands: numbers too large for JavaScript, and the like, are handed on as they were written. */

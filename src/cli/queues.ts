@@ -146,7 +146,7 @@ function configFacts(config: NonNullable<QueueMessage["config"]>): (readonly [st
 interface SetFlags extends SessionFlags, BackoffFlags {
   readonly maxAttempts?: number;
   readonly leaseMs?: number;
-  readonly maxDepth?: number | null;
+  readonly maxDepth?: number | "none";
   readonly completedMs?: number;
   readonly completedMax?: number;
   readonly deadMs?: number;
@@ -174,8 +174,8 @@ function addSet(queues: Command): void {
   );
 }
 
-function depth(text: string): number | null {
-  return text === "none" ? null : wholeNumber(text);
+function depth(text: string): number | "none" {
+  return text === "none" ? text : wholeNumber(text);
 }
 
 function patchOf(flags: SetFlags): QueuePatchBody {
@@ -184,7 +184,7 @@ function patchOf(flags: SetFlags): QueuePatchBody {
   const patch = present({
     maxAttempts: flags.maxAttempts,
     leaseMs: flags.leaseMs,
-    maxDepth: flags.maxDepth,
+    maxDepth: flags.maxDepth === "none" ? null : flags.maxDepth,
     backoff: backoffOf(flags),
     retention: Object.keys(retention).length === 0 ? undefined : retention,
   });
