@@ -59,7 +59,7 @@ export class MinuteWindow {
 
   #roll(now: number): void {
     const slot = Math.floor(now / SLOT_MS);
-    if (slot === this.#newest) return;
+    if (slot <= this.#newest) return;
     const passed = Math.min(slot - this.#newest, SLOTS);
     for (let back = 0; back < passed; back += 1) this.#slots[(slot - back) % SLOTS] = undefined;
     this.#newest = slot;
