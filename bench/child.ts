@@ -22,9 +22,7 @@ export class Child<D extends Duties> {
   /** Starts the compiled script next to this file; it answers by {@link serveDuties}. */
   static start<D extends Duties>(script: string): Child<D> {
     const path = fileURLToPath(new URL(script, import.meta.url));
-    return new Child<D>(
-      fork(path, { serialization: "advanced", stdio: ["ignore", "inherit", "inherit", "ipc"] }),
-    );
+    return new Child<D>(fork(path, { serialization: "advanced", stdio: ["ignore", 2, 2, "ipc"] }));
   }
 
   /** One call at a time. @throws {Error} when the duty fails or the process ends. */

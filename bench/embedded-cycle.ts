@@ -1,3 +1,6 @@
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Broker } from "../src/broker/broker.ts";
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
@@ -49,7 +52,7 @@ export const embeddedCycle: Benchmark = {
 
 async function run(options: RunOptions): Promise<Findings> {
   const batches = [1, 8, 32].map(brokerBatch);
-  const candidates = [...batches, engineBatch(32), callers("process"), callers("power")];
+  const candidates = [...batches, engineBatch(32), callers("process"), callers("power"), bareFlush];
   const series = await runInterleaved(candidates, options);
   const named = (name: string) => seriesNamed(series, name);
   const rate = (name: string) => spreadOfSeries(named(name), perSecond);
@@ -64,6 +67,12 @@ async function run(options: RunOptions): Promise<Findings> {
         baseline: "engine, batch 32",
         ...ratioOf(named("batch 32"), named("engine, batch 32"), perSecond),
       },
+      {
+        measure: "tasks a bare flush",
+        candidate: `${CALLERS} callers, power`,
+        baseline: bareFlush.name,
+        ...ratioOf(named(`${CALLERS} callers, power`), named(bareFlush.name), perSecond),
+      },
     ],
     targets: [
       judge(TARGETS.cycleBatch32, rate("batch 32")),
@@ -76,6 +85,8 @@ async function run(options: RunOptions): Promise<Findings> {
       "The queue starts empty and is empty at the end. Batches: one caller, three calls a batch. Writing down each id " +
         "for the audit is inside the measured time. GC pauses and loop delays are those of the worst moment of each trial; " +
         "the audit's own lists of ids weigh on them.",
+      '"bare flush" appends 4 KiB and waits for fdatasync, one after another: the disk of this machine. A task needs three ' +
+        `flushes and ${CALLERS} callers share them, so about ${Math.floor(CALLERS / 3)} tasks a flush is all that can be.`,
     ],
   };
 }
@@ -186,6 +197,26 @@ async function oneCaller(broker: Broker, end: number, ledger: DeliveryLedger, cl
   }
   return finished;
 }
+
+/** The disk alone: what every answer in power mode waits for. */
+const bareFlush: Candidate = {
+  name: "bare flush",
+  async measure({ seconds }) {
+    const folder = await mkdtemp(join(tmpdir(), "dibs-bench-"));
+    const file = await open(join(folder, "flushed"), "w");
+    const flush = new LatencyHistogram();
+    const block = Buffer.alloc(4_096, 0x2a);
+    const took = await repeatFor(seconds, async () => {
+      const startedAt = nowNs();
+      await file.write(block);
+      await file.datasync();
+      flush.record(nowNs() - startedAt);
+    });
+    await file.close();
+    await rm(folder, { recursive: true });
+    return { seconds: took, operations: flush.count, errors: 0, latencies: { flush } };
+  },
+};
 
 /** Runs `work` under observation and audits it against the engine's own counts. */
 async function measured(

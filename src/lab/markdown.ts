@@ -132,11 +132,15 @@ function processTable(series: SeriesReport[]): string {
   const rows = series.flatMap(({ name, repetitions }) => {
     const seen = repetitions.flatMap(({ process }) => process ?? []);
     if (seen.length === 0) return [];
+    const perCpuSecond = repetitions.flatMap(({ process, operations, seconds }) => {
+      return process === undefined ? [] : operations / (process.cpu * seconds);
+    });
     const over = (pick: (reading: (typeof seen)[number]) => number) => spreadOf(seen.map(pick));
     return [
       [
         name,
         figure(over(({ cpu }) => cpu).median),
+        withSpread(spreadOf(perCpuSecond)),
         figure(over(({ gcCount, seconds }) => gcCount / seconds).median),
         withSpread(over(({ gcPauseMaxMs }) => gcPauseMaxMs)),
         withSpread(over(({ eventLoopDelayP99Ms }) => eventLoopDelayP99Ms)),
@@ -145,7 +149,15 @@ function processTable(series: SeriesReport[]): string {
     ];
   });
   return table(
-    ["process of", "cores used", "collections/s", "longest GC pause, ms", "loop delay P99, ms", "RSS, MB"],
+    [
+      "process of",
+      "cores used",
+      "per CPU second",
+      "collections/s",
+      "longest GC pause, ms",
+      "loop delay P99, ms",
+      "RSS, MB",
+    ],
     rows,
   );
 }
