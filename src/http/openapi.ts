@@ -1,4 +1,5 @@
 import type { TSchema } from "typebox";
+import { BackoffPatch } from "../protocol/fields.ts";
 import * as messages from "../protocol/messages.ts";
 import { errorsOf, type Reply, ROUTES, type Route } from "../protocol/routes.ts";
 import { STATUS } from "../protocol/status.ts";
@@ -16,7 +17,7 @@ const NAMED: Readonly<Record<string, TSchema>> = {
   Error: messages.ErrorMessage,
   Enqueue: messages.EnqueueBody,
   Claim: messages.ClaimBody,
-  Backoff: messages.BackoffPatch,
+  Backoff: BackoffPatch,
 };
 
 type JsonObject = Readonly<Record<string, unknown>>;

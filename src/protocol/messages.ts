@@ -1,66 +1,62 @@
 import { type Static, Type } from "typebox";
-import { LIMITS, QUEUE_NAME } from "../task/limits.ts";
+import { LIMITS } from "../task/limits.ts";
 import { TASK_STATES } from "../task/task.ts";
+import {
+  BackoffPatch,
+  DelayMs,
+  EpochMs,
+  IdText,
+  Json,
+  LeaseMs,
+  LeaseTokenText,
+  MaxAttempts,
+  QueueNameText,
+  RetentionPatch,
+  State,
+  StateButLeased,
+  strict,
+  Tags,
+  text,
+  WaitMs,
+  wellFormed,
+  whole,
+} from "./fields.ts";
 
 /**
  * What crosses the wire, once: these schemas validate requests, type both ends, and become the OpenAPI
  * document. Payloads and results are any JSON. Unknown fields are refused.
  */
-const strict = { additionalProperties: false } as const;
-
-// Half of a surrogate pair cannot be written as UTF-8, so it would come back as another text.
-const wellFormed = "^\\P{Cs}*$";
-
-const EpochMs = Type.Integer({ minimum: 0, maximum: LIMITS.runAtMax, description: "Epoch milliseconds." });
-const Json = Type.Unknown({ description: "Any JSON." });
-const QueueNameText = Type.String({
-  pattern: QUEUE_NAME.source,
-  description: "1 to 100 of A-Z a-z 0-9 . _ -, beginning with a letter or digit.",
-});
-const LeaseTokenText = Type.String({
-  minLength: 1,
-  maxLength: 200,
-  description: "From the claim's `lease.token`.",
-});
-const IdText = Type.String({ minLength: 1, maxLength: LIMITS.idLengthMax });
-const WorkerLabel = Type.String({ maxLength: LIMITS.workerLengthMax, pattern: wellFormed });
-const WaitMs = Type.Integer({ minimum: 0, maximum: LIMITS.waitMsMax });
-const LeaseMs = Type.Integer({ minimum: LIMITS.leaseMsMin, maximum: LIMITS.leaseMsMax });
-const DelayMs = Type.Integer({ minimum: 0, maximum: LIMITS.delayMsMax });
-const MaxAttempts = Type.Integer({ minimum: LIMITS.maxAttemptsMin, maximum: LIMITS.maxAttemptsMax });
-const Tags = Type.Unsafe<Readonly<Record<string, string>>>({
-  type: "object",
-  additionalProperties: { type: "string", maxLength: LIMITS.tagValueLengthMax, pattern: wellFormed },
-  propertyNames: { type: "string", minLength: 1, maxLength: LIMITS.tagKeyLengthMax, pattern: wellFormed },
-  maxProperties: LIMITS.tagsMax,
-  description: "Text values by name.",
-});
-const State = Type.Enum([...TASK_STATES]);
-const StateButLeased = Type.Enum(["scheduled", "ready", "completed", "dead", "cancelled"]);
-
-export const BackoffPatch = Type.Object(
-  {
-    type: Type.Optional(Type.Enum(["fixed", "linear", "exponential"])),
-    baseMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.backoffBaseMsMax })),
-    capMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.backoffCapMsMax })),
-    jitter: Type.Optional(Type.Enum(["none", "equal", "full"])),
-  },
-  strict,
-);
-
 export const EnqueueBody = Type.Object(
   {
     queue: QueueNameText,
-    payload: Type.Optional(Json),
-    priority: Type.Optional(Type.Integer({ minimum: LIMITS.priorityMin, maximum: LIMITS.priorityMax })),
-    delayMs: Type.Optional(DelayMs),
-    runAt: Type.Optional(
-      Type.Union([EpochMs, Type.String({ maxLength: 40, description: "ISO 8601 with a zone." })]),
+    payload: Type.Optional(
+      Type.Unknown({
+        description: "Any JSON, handed to the worker as it was written; 1 MiB by default.",
+        default: null,
+      }),
     ),
-    maxAttempts: Type.Optional(MaxAttempts),
+    priority: Type.Optional(
+      whole(LIMITS.priorityMin, LIMITS.priorityMax, "9 is most urgent.", { default: LIMITS.priorityMin }),
+    ),
+    delayMs: Type.Optional(DelayMs("Not to be claimed before so long from now.")),
+    runAt: Type.Optional(
+      Type.Union([EpochMs, Type.String({ maxLength: 40, description: "ISO 8601 with a zone." })], {
+        description:
+          "Not to be claimed before then: epoch milliseconds, or ISO 8601 with a zone. Not with `delayMs`.",
+      }),
+    ),
+    maxAttempts: Type.Optional(
+      MaxAttempts("Claims before it is dead. Default the queue's, which is 5 until configured."),
+    ),
     backoff: Type.Optional(BackoffPatch),
     idempotencyKey: Type.Optional(
-      Type.String({ minLength: 1, maxLength: LIMITS.idempotencyKeyLengthMax, pattern: wellFormed }),
+      Type.String({
+        minLength: 1,
+        maxLength: LIMITS.idempotencyKeyLengthMax,
+        pattern: wellFormed,
+        description:
+          "A second enqueue with it, within 24 hours and in the same queue, answers the first task.",
+      }),
     ),
     tags: Type.Optional(Tags),
   },
@@ -69,32 +65,54 @@ export const EnqueueBody = Type.Object(
 export type EnqueueBody = Static<typeof EnqueueBody>;
 
 export const EnqueueBatchBody = Type.Object(
-  { tasks: Type.Array(EnqueueBody, { minItems: 1, maxItems: LIMITS.batchMax }) },
+  {
+    tasks: Type.Array(EnqueueBody, {
+      minItems: 1,
+      maxItems: LIMITS.batchMax,
+      description: "Each with the fields of `POST /v1/tasks`, of any queues.",
+    }),
+  },
   strict,
 );
 export type EnqueueBatchBody = Static<typeof EnqueueBatchBody>;
 
 export const ClaimBody = Type.Object(
   {
-    queues: Type.Array(QueueNameText, { minItems: 1, maxItems: LIMITS.claimQueuesMax }),
-    max: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.claimMax })),
-    leaseMs: Type.Optional(LeaseMs),
-    waitMs: Type.Optional(WaitMs),
-    worker: Type.Optional(WorkerLabel),
+    queues: Type.Array(QueueNameText, {
+      minItems: 1,
+      maxItems: LIMITS.claimQueuesMax,
+      description: "Tried in this order.",
+    }),
+    max: Type.Optional(
+      whole(1, LIMITS.claimMax, "Fewer come only when no more are ready or 16 MiB are full.", { default: 1 }),
+    ),
+    leaseMs: Type.Optional(LeaseMs("Default each queue's, which is 30000 until configured.")),
+    waitMs: Type.Optional(WaitMs("How long to wait when nothing is ready.")),
+    worker: Type.Optional(text(LIMITS.workerLengthMax, "A label that is shown with the lease.")),
   },
   strict,
 );
 export type ClaimBody = Static<typeof ClaimBody>;
 
-export const CompleteBody = Type.Object({ leaseToken: LeaseTokenText, result: Type.Optional(Json) }, strict);
+const Result = Type.Unknown({
+  description: "Any JSON, kept with the task; limited like a payload. Default none.",
+});
+const Failed = Type.String({ description: "What went wrong, at most 10 kB of UTF-8; becomes `lastError`." });
+const RetryDelayMs = DelayMs("Wait before the next attempt, instead of the backoff; 0 is at once.");
+const Retry = Type.Boolean({ description: "false: to the dead letters now.", default: true });
+
+export const CompleteBody = Type.Object(
+  { leaseToken: LeaseTokenText, result: Type.Optional(Result) },
+  strict,
+);
 export type CompleteBody = Static<typeof CompleteBody>;
 
 export const NackBody = Type.Object(
   {
     leaseToken: LeaseTokenText,
-    error: Type.Optional(Type.String()),
-    delayMs: Type.Optional(DelayMs),
-    retry: Type.Optional(Type.Boolean({ description: "false: dead letter now." })),
+    error: Type.Optional(Failed),
+    delayMs: Type.Optional(RetryDelayMs),
+    retry: Type.Optional(Retry),
   },
   strict,
 );
@@ -103,14 +121,21 @@ export type NackBody = Static<typeof NackBody>;
 export const ReleaseBody = Type.Object(
   {
     leaseToken: Type.Optional(LeaseTokenText),
-    force: Type.Optional(Type.Boolean({ description: "By an operator: needs no token." })),
+    force: Type.Optional(
+      Type.Boolean({
+        description: "true, by an operator: takes the task from its holder; a token is not needed then.",
+        default: false,
+      }),
+    ),
   },
   strict,
 );
 export type ReleaseBody = Static<typeof ReleaseBody>;
 
+const Extension = LeaseMs("The lease ends so long from now. Default as claimed; holds for this once.");
+
 export const HeartbeatBody = Type.Object(
-  { leaseToken: LeaseTokenText, leaseMs: Type.Optional(LeaseMs) },
+  { leaseToken: LeaseTokenText, leaseMs: Type.Optional(Extension) },
   strict,
 );
 export type HeartbeatBody = Static<typeof HeartbeatBody>;
@@ -119,11 +144,13 @@ export const OutcomeBody = Type.Object(
   {
     id: IdText,
     leaseToken: LeaseTokenText,
-    outcome: Type.Enum(["complete", "nack", "release"]),
-    result: Type.Optional(Json),
-    error: Type.Optional(Type.String()),
-    delayMs: Type.Optional(DelayMs),
-    retry: Type.Optional(Type.Boolean()),
+    outcome: Type.Enum(["complete", "nack", "release"], {
+      description: "What to do; the other fields are those of that route.",
+    }),
+    result: Type.Optional(Result),
+    error: Type.Optional(Failed),
+    delayMs: Type.Optional(RetryDelayMs),
+    retry: Type.Optional(Retry),
   },
   strict,
 );
@@ -131,7 +158,11 @@ export type OutcomeBody = Static<typeof OutcomeBody>;
 
 export const SettleBody = Type.Object(
   {
-    outcomes: Type.Array(OutcomeBody, { minItems: 1, maxItems: LIMITS.batchMax }),
+    outcomes: Type.Array(OutcomeBody, {
+      minItems: 1,
+      maxItems: LIMITS.batchMax,
+      description: "Applied in this order.",
+    }),
     claim: Type.Optional(ClaimBody),
   },
   strict,
@@ -141,7 +172,7 @@ export type SettleBody = Static<typeof SettleBody>;
 export const HeartbeatsBody = Type.Object(
   {
     leases: Type.Array(
-      Type.Object({ id: IdText, leaseToken: LeaseTokenText, leaseMs: Type.Optional(LeaseMs) }, strict),
+      Type.Object({ id: IdText, leaseToken: LeaseTokenText, leaseMs: Type.Optional(Extension) }, strict),
       { minItems: 1, maxItems: LIMITS.batchMax },
     ),
   },
@@ -149,27 +180,16 @@ export const HeartbeatsBody = Type.Object(
 );
 export type HeartbeatsBody = Static<typeof HeartbeatsBody>;
 
-const count = Type.Integer({ minimum: 0, maximum: LIMITS.maxDepthMax });
-const duration = Type.Integer({ minimum: 0, maximum: LIMITS.delayMsMax });
-
-export const RetentionPatch = Type.Object(
-  {
-    completedMs: Type.Optional(duration),
-    completedMax: Type.Optional(count),
-    deadMs: Type.Optional(duration),
-    deadMax: Type.Optional(count),
-    bytesMax: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-  },
-  strict,
-);
-
 export const QueuePatchBody = Type.Object(
   {
-    maxAttempts: Type.Optional(MaxAttempts),
+    maxAttempts: Type.Optional(MaxAttempts("For tasks that do not say their own. Default 5.")),
     backoff: Type.Optional(BackoffPatch),
-    leaseMs: Type.Optional(LeaseMs),
+    leaseMs: Type.Optional(LeaseMs("For claims that do not say their own. Default 30000.")),
     maxDepth: Type.Optional(
-      Type.Union([Type.Null(), Type.Integer({ minimum: 1, maximum: LIMITS.maxDepthMax })]),
+      Type.Union([Type.Null(), Type.Integer({ minimum: 1, maximum: LIMITS.maxDepthMax })], {
+        description:
+          "Bound on scheduled, ready and leased tasks together, for new ones; null is none. Default null.",
+      }),
     ),
     retention: Type.Optional(RetentionPatch),
   },
@@ -180,7 +200,7 @@ export type QueuePatchBody = Static<typeof QueuePatchBody>;
 export const RequeueBody = Type.Object(
   {
     state: Type.Literal("dead"),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.requeueMax })),
+    limit: Type.Optional(whole(1, LIMITS.requeueMax, "How many at most.", { default: LIMITS.requeueMax })),
   },
   strict,
 );
@@ -189,13 +209,21 @@ export type RequeueBody = Static<typeof RequeueBody>;
 /** For routes that take nothing. */
 export const NoFields = Type.Object({}, strict);
 export const QueueParams = Type.Object({ queue: QueueNameText }, strict);
-export const TaskParams = Type.Object({ id: Type.String() }, strict);
-export const ResultQuery = Type.Object({ waitMs: Type.Optional(WaitMs) }, strict);
+export const TaskParams = Type.Object({ id: Type.String({ description: "Of the task." }) }, strict);
+export const ResultQuery = Type.Object(
+  { waitMs: Type.Optional(WaitMs("How long to wait for the end of the task.")) },
+  strict,
+);
+export const DEFAULT_LIST_LIMIT = 50;
 export const ListQuery = Type.Object(
   {
-    state: State,
-    cursor: Type.Optional(Type.String({ maxLength: 200 })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.listMax })),
+    state: Type.Enum([...TASK_STATES], {
+      description: "`ready` is listed in claim order, the others by their time, earliest first.",
+    }),
+    cursor: Type.Optional(Type.String({ maxLength: 200, description: "From the page before." })),
+    limit: Type.Optional(
+      whole(1, LIMITS.listMax, "A page ends early at 16 MiB.", { default: DEFAULT_LIST_LIMIT }),
+    ),
   },
   strict,
 );

@@ -3,16 +3,17 @@ import { type LeaseToken, parseTaskId, type QueueName, type TaskId } from "../ta
 import { LIMITS } from "../task/limits.ts";
 import type { EpochMs, JsonText, NewTask, TaskState } from "../task/task.ts";
 import { parseIsoTime } from "./iso-time.ts";
-import type {
-  ClaimBody,
-  CompleteBody,
-  EnqueueBatchBody,
-  EnqueueBody,
-  HeartbeatBody,
-  HeartbeatsBody,
-  NackBody,
-  OutcomeBody,
-  SettleBody,
+import {
+  type ClaimBody,
+  type CompleteBody,
+  DEFAULT_LIST_LIMIT,
+  type EnqueueBatchBody,
+  type EnqueueBody,
+  type HeartbeatBody,
+  type HeartbeatsBody,
+  type NackBody,
+  type OutcomeBody,
+  type SettleBody,
 } from "./messages.ts";
 import { nestsDeeperThan } from "./source.ts";
 import { type Checked, invalid } from "./validate.ts";
@@ -45,8 +46,6 @@ export interface ListAsk {
   readonly cursor?: string;
   readonly limit: number;
 }
-
-export const DEFAULT_LIST_LIMIT = 50;
 
 export function enqueueAsk(body: EnqueueBody, payload?: JsonText, path = ""): EnqueueAsk {
   const { queue, payload: value, runAt, ...rest } = body;

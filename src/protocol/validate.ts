@@ -1,6 +1,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { Static, TSchema } from "typebox";
 import { type ErrorDetails, InvalidRequestError } from "../task/errors.ts";
+import { QUEUE_NAME } from "../task/limits.ts";
 import * as messages from "./messages.ts";
 
 /**
@@ -82,7 +83,6 @@ interface FaultParams {
 
 interface SchemaShape {
   readonly type?: string;
-  readonly description?: string;
   readonly properties?: object;
 }
 
@@ -142,7 +142,7 @@ function expectation(error: ErrorObject): readonly [words: string, bound: unknow
     case "const":
       return [`to be ${quoted(error.schema)}`, error.schema];
     case "pattern":
-      return [`to be ${patternInWords(error)}`, error.schema];
+      return [`to be ${patternInWords(error.schema)}`, error.schema];
     case "minimum":
       return [`to be ${limit} or more`, limit];
     case "maximum":
@@ -186,9 +186,9 @@ function measured(error: ErrorObject): unknown {
   }
 }
 
-function patternInWords(error: ErrorObject): string {
-  const { description } = error.parentSchema as SchemaShape;
-  return description?.replace(/\.$/, "") ?? "text of whole characters";
+function patternInWords(pattern: unknown): string {
+  if (pattern === QUEUE_NAME.source) return "1 to 100 of A-Z a-z 0-9 . _ -, beginning with a letter or digit";
+  return "text of whole characters";
 }
 
 function withArticle(type: string): string {
