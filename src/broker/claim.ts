@@ -150,7 +150,7 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
   }
 
   #take(grant: readonly ClaimedTask[], more: boolean, now: number): void {
-    if (this.#isGone || this.#isTooMuch(grant)) {
+    if (this.#isTooMuch(grant)) {
       void this.#around.undelivered.giveBack(grant);
       this.#finish(now);
       return;
@@ -158,11 +158,20 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
     this.#line.claimed(grant, now);
     this.#line.claimWindow.record(now - this.#askedAt, now);
     this.#taken = this.#taken === NOTHING ? grant : [...this.#taken, ...grant];
-    // Short although more is ready: the bytes are full.
-    const isFull = more || this.#taken.length >= this.#request.max;
     this.#next += 1;
-    if (isFull || this.#wokenAt !== undefined || this.#next >= this.#queues.length) this.#finish(now);
+    if (this.#isSatisfied(more)) this.#finish(now);
     else this.#askForRest(now);
+  }
+
+  #isSatisfied(more: boolean): boolean {
+    return (
+      this.#taken.length >= this.#request.max ||
+      // Short although more is ready: the bytes are full.
+      more ||
+      this.#wokenAt !== undefined ||
+      this.#next >= this.#queues.length ||
+      this.#isGone
+    );
   }
 
   /** The first task of an ask always comes; behind the tasks of another queue it may be too much. */

@@ -196,6 +196,51 @@ describe("a claim that waits", () => {
     expect(most).toBe(1);
   });
 
+  it("looks again where it was passed over while it was asked for at another of its queues", async () => {
+    const { broker, witness } = await opened();
+    const first = broker.claim(aClaim({ queues: [EMAILS], waitMs: LONG }));
+    const second = broker.claim(aClaim({ queues: [RENDERS, EMAILS], waitMs: LONG }));
+    await settledDown();
+    const held = gate();
+    witness.intervene = async (verb, call) => {
+      const isOfRenders = verb === "claim" && witness.calls.at(-1)?.args[0] === RENDERS;
+      if (isOfRenders) await held.opened;
+      return call();
+    };
+
+    await broker.enqueue(anEnqueue({ queue: RENDERS }));
+    await settledDown();
+    await broker.enqueueMany([anEnqueue({ payload: "1" }), anEnqueue({ payload: "2" })]);
+    expect(payloads(await first)).toEqual(["1"]);
+    await broker.purge(RENDERS, "ready");
+    held.open();
+
+    expect(payloads(await second)).toEqual(["2"]);
+  });
+
+  it("comes to rest when somebody else took what woke it", async () => {
+    const { broker, witness } = await opened();
+    const held = gate();
+    witness.intervene = async (verb, call) => {
+      const reply = await call();
+      if (verb === "claim" && witness.count("claim") === 1) await held.opened;
+      return reply;
+    };
+    void broker.claim(aClaim({ queues: [EMAILS, RENDERS], waitMs: LONG }));
+    await settledDown();
+    await broker.enqueueMany([anEnqueue(), anEnqueue({ queue: RENDERS })]);
+    await Promise.all([broker.purge(EMAILS, "ready"), broker.purge(RENDERS, "ready")]);
+    held.open();
+    await settledDown();
+
+    const asked = witness.count("claim");
+    for (let round = 0; round < 5; round += 1) await settledDown();
+
+    expect(witness.count("claim")).toBe(asked);
+    expect(asked).toBeLessThanOrEqual(4);
+    expect((await broker.queue(EMAILS)).waiting).toBe(1);
+  });
+
   it("loses nothing when its caller vanishes while it is parked", async () => {
     const { broker } = await opened();
     const caller = new AbortController();
