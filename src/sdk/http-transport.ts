@@ -36,6 +36,8 @@ export interface HttpTransportOptions {
 }
 
 const ANSWER_MS = 10_000;
+/** An unused connection is closed before something between forgets it without a word. */
+const IDLE_MS = 30_000;
 /** Tries of a repeatable call, and the waits between them. */
 const TRIES = 3;
 const AGAIN = { type: "exponential", baseMs: 100, capMs: 1_000, jitter: "equal" } as const;
@@ -57,7 +59,11 @@ export class HttpTransport {
     this.place = `${base.origin}${this.#basePath}`;
     const secure = base.protocol === "https:";
     this.#request = secure ? https.request : http.request;
-    this.#agent = new (secure ? https : http).Agent({ keepAlive: true, scheduling: "lifo" });
+    this.#agent = new (secure ? https : http).Agent({
+      keepAlive: true,
+      scheduling: "lifo",
+      timeout: IDLE_MS,
+    });
     this.#headers = headersOf(options.token);
     this.#answerMs = options.answerMs ?? ANSWER_MS;
   }

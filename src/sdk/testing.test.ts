@@ -6,8 +6,8 @@ const greet = defineTask<{ name: string }, string>({ queue: "greetings" });
 
 describe("the testing kit", () => {
   it("runs until nothing is ready", async () => {
-    const { dibs } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs } = kit;
     const seen: string[] = [];
     const worker = dibs.work(greet, ({ task }) => {
       seen.push(task.payload.name);
@@ -21,8 +21,8 @@ describe("the testing kit", () => {
   });
 
   it("brings delayed tasks to their time, not before", async () => {
-    const { dibs, clock } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs, clock } = kit;
     const worker = dibs.work(greet, ({ task }) => `Hello ${task.payload.name}`);
     const task = await dibs.enqueue(greet, { name: "Ann" }, { delayMs: 3_600_000 });
 
@@ -36,8 +36,8 @@ describe("the testing kit", () => {
   });
 
   it("lets a drain see a move that nobody waited for", async () => {
-    const { dibs, clock } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs, clock } = kit;
     const worker = dibs.work(greet, () => "done");
     const task = await dibs.enqueue(greet, { name: "Ann" }, { delayMs: 1_000 });
 
@@ -48,8 +48,8 @@ describe("the testing kit", () => {
   });
 
   it("walks through the backoff of a failing task, to the dead letters", async () => {
-    const { dibs, clock } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs, clock } = kit;
     const attempts: number[] = [];
     const worker = dibs.work(greet, ({ attempt }) => {
       attempts.push(attempt);
@@ -72,8 +72,8 @@ describe("the testing kit", () => {
   });
 
   it("takes a task from its worker when its lease has ended", async () => {
-    const { dibs, clock } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs, clock } = kit;
     const task = await dibs.enqueue(greet, { name: "Ann" });
     const [claimed] = await dibs.claim({ queues: ["greetings"], leaseMs: 30_000 });
 
@@ -87,8 +87,8 @@ describe("the testing kit", () => {
   });
 
   it("tells its own time", async () => {
-    const { dibs, clock } = await testDibs();
-    await using _ = dibs;
+    await using kit = await testDibs();
+    const { dibs, clock } = kit;
     const before = clock.now();
 
     await clock.advance(5);

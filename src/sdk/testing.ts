@@ -16,7 +16,7 @@ export interface TestClock {
   advance(ms: number): Promise<void>;
 }
 
-export interface TestDibs {
+export interface TestDibs extends AsyncDisposable {
   readonly dibs: Dibs;
   readonly clock: TestClock;
 }
@@ -26,14 +26,19 @@ const moving = new Set<Promise<void>>();
 
 /**
  * Dibs in memory, with the real broker and the real engine, and a clock that you move. Close `dibs` at the
- * end, or make it with `await using`.
+ * end, or write `await using kit = await testDibs()`.
  *
  * A worker's heartbeats follow real time: `advance` by more than the lease takes a task from its worker.
  */
 export async function testDibs(): Promise<TestDibs> {
   const clock = new ManualClock();
   const broker = await Broker.open(await EmbeddedStorage.open({ clock }), { clock });
-  return { dibs: new Dibs(new LocalConnection(broker, "memory:")), clock: new MovableClock(clock, broker) };
+  const dibs = new Dibs(new LocalConnection(broker, "memory:"));
+  return {
+    dibs,
+    clock: new MovableClock(clock, broker),
+    [Symbol.asyncDispose]: () => dibs.close(),
+  };
 }
 
 /** Resolves when the worker has nothing in hand and nothing is ready in its queues. */
