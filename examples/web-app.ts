@@ -26,7 +26,8 @@ function wordsIn({ task }: TaskContext<{ text: string }>): Counts {
 
 const [, , folder = "./data", port = "3000"] = process.argv;
 const dibs = await connect(folder);
-const worker = dibs.work(countWords, wordsIn, { concurrency: 2 });
+// After a crash, what was in hand comes back when its lease ends: a short one, because the work is short.
+const worker = dibs.work(countWords, wordsIn, { concurrency: 2, leaseMs: 5_000 });
 worker.on("failed", ({ task, error, state }) => console.error(`${task.id} is ${state}:`, error));
 
 const app = createServer((request, response) => {

@@ -198,8 +198,10 @@ class Worker:
             result = work(lease.task["payload"], lease)
         except Refuse as error:
             self.settle(lease, "nack", {"error": str(error)[:2000], "retry": False})
-        except Exception:
-            self.settle(lease, "nack", {"error": traceback.format_exc()[-2000:]})
+        except Exception as error:
+            # The message first: listings show the first line.
+            text = f"{type(error).__name__}: {error}\n{traceback.format_exc()[-2000:]}"
+            self.settle(lease, "nack", {"error": text})
         else:
             self.settle(lease, "complete", {"result": result})
 

@@ -29,7 +29,7 @@ async function computeDigest({ task, signal }: TaskContext<{ path: string }>) {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // A retry would not help: to the dead letters at once, with the reason.
-    if (code === "ENOENT" || code === "EISDIR") throw new Refuse(`${task.payload.path}: ${code}`);
+    if (code === "ENOENT") throw new Refuse(`there is no ${task.payload.path}`);
     // Too many open files here and now: not the backoff, but a wait of our own.
     if (code === "EMFILE") throw new RetryLater(5_000);
     throw error;
