@@ -3,6 +3,7 @@ import type { ResultAnswer } from "../protocol/messages.ts";
 import { backoffMs } from "../task/backoff.ts";
 import { DibsError } from "../task/errors.ts";
 import type { Connection } from "./connection.ts";
+import { withDeadline } from "./deadline.ts";
 import { TaskCancelled, TaskDead, timedOut } from "./errors.ts";
 
 export interface WaitOptions {
@@ -13,6 +14,8 @@ export interface WaitOptions {
 
 /** One call waits at most so long, so that a broken connection is noticed. */
 const WAIT_MS = 20_000;
+/** How long the answer may take beyond the caller's time. */
+const ANSWER_MS = 500;
 /** A server that restarts is waited for; one that is away for longer is reported. */
 const UNREACHABLE_MS = 60_000;
 const AGAIN = { type: "exponential", baseMs: 100, capMs: 5_000, jitter: "equal" } as const;
@@ -36,8 +39,7 @@ export async function waitForResult(
     const leftMs = endAt - performance.now();
     if (leftMs <= 0 && failures > 0) throw timedOut(`Task ${id} was not seen to finish`, timeoutMs);
     try {
-      const waitMs = Math.round(Math.max(0, Math.min(WAIT_MS, leftMs)));
-      const answer = await connection.result(id, waitMs, signal);
+      const answer = await ask(connection, id, Math.max(0, leftMs), signal);
       failures = 0;
       reachedAt = performance.now();
       if (isOver(answer)) return resultIn(id, answer);
@@ -52,6 +54,23 @@ export async function waitForResult(
       await sleep(pauseMs, undefined, signal === undefined ? {} : { signal });
     }
   }
+}
+
+/** Asks once. The caller's time bounds also an answer that never comes. */
+function ask(
+  connection: Connection,
+  id: string,
+  leftMs: number,
+  signal: AbortSignal | undefined,
+): Promise<ResultAnswer> {
+  const waitMs = Math.round(Math.min(WAIT_MS, leftMs));
+  if (leftMs > WAIT_MS) return connection.result(id, waitMs, signal);
+  return withDeadline((bounded) => connection.result(id, waitMs, bounded), {
+    ms: leftMs + ANSWER_MS,
+    what: "A wait for a result",
+    late: () => {},
+    ...(signal !== undefined && { signal }),
+  });
 }
 
 function mayPass(error: unknown): boolean {
