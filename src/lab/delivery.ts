@@ -1,3 +1,5 @@
+import { IdTape } from "./id-tape.ts";
+
 /** What an audit found. `exact` only when every fault is 0, something was claimed, and the control was caught. */
 export interface DeliveryAudit {
   readonly enqueued: number;
@@ -34,20 +36,20 @@ export interface DeliveryFaults {
 const EXAMPLES_MAX = 10;
 
 interface Events {
-  readonly claimed: readonly string[];
-  readonly completed: readonly string[];
-  readonly returned: readonly string[];
+  readonly claimed: Iterable<string>;
+  readonly completed: Iterable<string>;
+  readonly returned: Iterable<string>;
 }
 
 /**
  * The independent account of who got what: written down by the callers during a run, judged after it.
- * Noting is one push to an array, so that it may stand in the path that is measured; all work is in `audit`.
+ * Noting copies some characters, so that it may stand in the path that is measured; all work is in `audit`.
  */
 export class DeliveryLedger {
-  readonly #enqueued: string[] = [];
-  readonly #claimed: string[] = [];
-  readonly #completed: string[] = [];
-  readonly #returned: string[] = [];
+  readonly #enqueued = new IdTape();
+  readonly #claimed = new IdTape();
+  readonly #completed = new IdTape();
+  readonly #returned = new IdTape();
 
   enqueued(id: string): void {
     this.#enqueued.push(id);
@@ -76,9 +78,9 @@ export class DeliveryLedger {
     const controlCaught = catchesControl(ids, events, pending, judged.faults);
     return {
       enqueued: this.#enqueued.length,
-      claimed: events.claimed.length,
-      completed: events.completed.length,
-      returned: events.returned.length,
+      claimed: this.#claimed.length,
+      completed: this.#completed.length,
+      returned: this.#returned.length,
       pending,
       faults,
       controlCaught,
@@ -118,7 +120,7 @@ function judge(ids: readonly string[], events: Events, pending: number): Judged 
   return { faults, examples };
 }
 
-function countAt(places: ReadonlyMap<string, number>, ids: readonly string[]) {
+function countAt(places: ReadonlyMap<string, number>, ids: Iterable<string>) {
   const counts = new Uint32Array(places.size);
   let unknown = 0;
   for (const id of ids) {
@@ -139,13 +141,23 @@ function catchesControl(
   pending: number,
   before: Judged["faults"],
 ): boolean {
-  const victim = events.claimed[0];
+  const [victim] = events.claimed;
   if (victim === undefined) return false;
-  const returns = events.returned.filter((id) => id === victim).length;
-  const tooMany = new Array<string>(returns + 1).fill(victim);
-  const doubled = judge(ids, { ...events, claimed: [...events.claimed, ...tooMany] }, pending).faults;
+  const tooMany = withMore(events.claimed, victim, 1 + timesIn(events.returned, victim));
+  const doubled = judge(ids, { ...events, claimed: tooMany }, pending).faults;
   const forgotten = judge(ids, events, pending - 1).faults;
   const sawDouble = doubled.doubled > before.doubled || before.doubled + before.unknown > 0;
   const sawLoss = forgotten.lost > before.lost || before.phantom > 0;
   return sawDouble && sawLoss;
+}
+
+function* withMore(ids: Iterable<string>, id: string, times: number): Generator<string> {
+  yield* ids;
+  for (let n = 0; n < times; n += 1) yield id;
+}
+
+function timesIn(ids: Iterable<string>, wanted: string): number {
+  let times = 0;
+  for (const id of ids) if (id === wanted) times += 1;
+  return times;
 }
