@@ -54,7 +54,10 @@ export function schemaOf(name: SchemaName): TSchema {
 export function check<N extends SchemaName>(name: N, value: unknown, whole = "body"): Checked<N> {
   const validate = validators[name];
   if (validate(value)) return value as Checked<N>;
-  throw faultOf(validate.errors as ErrorObject[], whole);
+  const errors = validate.errors as ErrorObject[];
+  // The errors hold what was checked, up to 16 MiB; ajv would keep them until the next fault.
+  validate.errors = null;
+  throw faultOf(errors, whole);
 }
 
 /** Makes the error of a field that does not fit: ``Expected `field` …, got …``. */
