@@ -13,6 +13,12 @@ describe("opening a broker", () => {
     await expect(Broker.open(storage)).rejects.toBeInstanceOf(StorageUnavailableError);
   });
 
+  it("refuses options that would let nothing through", async () => {
+    for (const options of [{ callsInFlight: 0 }, { callsInFlight: 1.5 }, { payloadBytesMax: 0 }]) {
+      await expect(opened(options)).rejects.toThrow(/Expected (callsInFlight|payloadBytesMax) to be/);
+    }
+  });
+
   it("makes no queue", async () => {
     const { broker } = await opened();
 

@@ -66,8 +66,15 @@ export class Broker {
     this.#parts = parts;
   }
 
-  /** Takes over a store: checks that it answers, and starts the loops. The broker closes it in the end. */
+  /**
+   * Takes over a store: checks that it answers, and starts the loops. The broker closes it in the end.
+   *
+   * @throws {RangeError} for an option out of range.
+   * @throws {StorageUnavailableError}
+   */
   static async open(storage: Storage, options: BrokerOptions = {}): Promise<Broker> {
+    atLeastOne("callsInFlight", options.callsInFlight);
+    atLeastOne("payloadBytesMax", options.payloadBytesMax);
     const parts = assembled(storage, {
       clock: options.clock ?? steadyClock(),
       payloadBytesMax: options.payloadBytesMax ?? LIMITS.payloadBytesMax,
@@ -248,4 +255,9 @@ export class Broker {
     clearTimeout(timer);
     await this.#storage.close();
   }
+}
+
+function atLeastOne(name: string, value: number | undefined): void {
+  if (value === undefined || (Number.isInteger(value) && value >= 1)) return;
+  throw new RangeError(`Expected ${name} to be a whole number, 1 or more, got ${value}`);
 }

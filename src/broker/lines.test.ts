@@ -23,7 +23,7 @@ describe("what a broker holds of its queues", () => {
     const measured = lines.of(EMAILS);
     measured.claimWindow.record(1, performance.now());
     const waitedAt = lines.of("waited-at" as QueueName);
-    waitedAt.waiting.enter({ isResting: false, wake() {}, dismiss() {}, fail() {} });
+    waitedAt.waiting.enter({ isResting: false, weight: 1, wake() {}, dismiss() {}, fail() {} });
 
     for (let name = 0; name < 10_000; name += 1) lines.of(`made-up-${name}` as QueueName);
 
@@ -36,7 +36,7 @@ describe("what a broker holds of its queues", () => {
   it("loses no call in the change", async () => {
     const { broker } = await opened();
 
-    const names = Array.from({ length: 3_000 }, (_, index) => `queue-${index}` as QueueName);
+    const names = Array.from({ length: 1_200 }, (_, index) => `queue-${index}` as QueueName);
     const enqueued = names.map((queue) => broker.enqueue(anEnqueue({ queue })));
     const claimed = names.map((queue) => broker.claim(aClaim({ queues: [queue], waitMs: 60_000 })));
 

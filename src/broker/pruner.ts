@@ -11,6 +11,8 @@ const PRUNE_AFTER = LIMITS.stepMax;
 const PRUNE_AFTER_MS = 1_000;
 /** All queues are looked at in turn, each once in about so long: age alone removes tasks too. */
 const TOUR_MS = 10_000;
+/** Of many queues so many a second, though the tour then takes longer: an idle store is left in peace. */
+const TOUR_SHARE_MAX = 50;
 
 export interface PrunerOptions {
   readonly storage: Storage;
@@ -111,6 +113,7 @@ export class Pruner {
       this.#tour = await calls.run("queues", () => storage.queues());
       this.#tourLength = this.#tour.length;
     }
-    return this.#tour.splice(0, Math.ceil((this.#tourLength * PRUNE_AFTER_MS) / TOUR_MS));
+    const share = Math.ceil((this.#tourLength * PRUNE_AFTER_MS) / TOUR_MS);
+    return this.#tour.splice(0, Math.min(share, TOUR_SHARE_MAX));
   }
 }

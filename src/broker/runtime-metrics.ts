@@ -2,7 +2,7 @@ import { type IntervalHistogram, monitorEventLoopDelay, PerformanceObserver } fr
 import { Histogram, LATENCY_BOUNDS } from "./histogram.ts";
 
 /** How often the event loop is probed; a probe that comes later than this was delayed by the rest. */
-const PROBE_MS = 10;
+const PROBE_MS = 20;
 
 /** What the runtime itself does to latency: garbage collection and a busy event loop. Seconds. */
 export class RuntimeMetrics {

@@ -1,8 +1,11 @@
 import type { DibsError } from "../task/errors.ts";
+import { LIMITS } from "../task/limits.ts";
 
 /** A claim that may have to wait. It rests, or a storage call is under way for it: never two at a time. */
 export interface Waiter {
   readonly isResting: boolean;
+  /** How many tasks it asks for. */
+  readonly weight: number;
   /** Asks the storage for tasks of the place's queue; tells its line by `served` or `failed`. */
   wake(place: Place): void;
   /** Ends the wait without a task. */
@@ -115,11 +118,15 @@ export class WaitingLine {
     this.#stopLooking();
   }
 
-  /** The places of those who rest here, in order. */
-  restingPlaces(max = this.#resting): Place[] {
+  /** The places of those who rest here, in order: so many, and no more than fit one storage call. */
+  restingPlaces(max = this.#resting, weightMax = Number.POSITIVE_INFINITY): Place[] {
     const places: Place[] = [];
+    let weight = 0;
     for (let place = this.#first; place !== undefined && places.length < max; place = place.next) {
-      if (place.waiter.isResting) places.push(place);
+      if (!place.waiter.isResting) continue;
+      weight += place.waiter.weight;
+      if (weight > weightMax && places.length > 0) break;
+      places.push(place);
     }
     return places;
   }
@@ -128,7 +135,7 @@ export class WaitingLine {
     this.#isLooking = true;
     this.#lookAgain = false;
     this.#width = width;
-    const woken = this.restingPlaces(width);
+    const woken = this.restingPlaces(width, LIMITS.batchMax);
     this.#asked = woken.length;
     for (const place of woken) place.waiter.wake(place);
     if (woken.length === 0) this.#stopLooking();

@@ -218,6 +218,19 @@ describe("a claim that waits", () => {
     expect(payloads(await second)).toEqual(["2"]);
   });
 
+  it("is asked for alone when it asks for as much as one storage call may give", async () => {
+    const { broker, witness } = await opened();
+    const waiting = Array.from({ length: 8 }, () => broker.claim(aClaim({ max: 1_000, waitMs: LONG })));
+    await settledDown();
+    witness.calls.length = 0;
+
+    await broker.enqueue(anEnqueue());
+
+    expect((await waiting[0])?.length).toBe(1);
+    await settledDown();
+    expect(witness.count("claim")).toBe(1);
+  });
+
   it("comes to rest when somebody else took what woke it", async () => {
     const { broker, witness } = await opened();
     const held = gate();
