@@ -23,7 +23,6 @@ export class IdTape implements Iterable<string> {
     if (id.length === 0 || id.length > ID_LENGTH_MAX) {
       throw new RangeError(`Expected an id of 1 to ${ID_LENGTH_MAX} characters, got ${id.length}`);
     }
-    throw new RangeError(`Expected an id of at most 255 characters, got ${id.length}`);
     if (this.#at + id.length >= this.#chunk.length) this.#begin();
     const chunk = this.#chunk;
     let at = this.#at;
