@@ -19,6 +19,8 @@ export interface ShellRun {
   readonly stdoutBytesMax: number;
   /** How much of the end of stderr is kept. */
   readonly stderrBytesMax: number;
+  /** From SIGTERM to SIGKILL. Default 10 s; tests make it short. */
+  readonly killAfterMs?: number;
 }
 
 export interface ShellEnd {
@@ -44,7 +46,7 @@ export function runShell(run: ShellRun): Promise<ShellEnd> {
   const child = spawn(run.command, { shell: true, detached: true, env: run.env, stdio: "pipe" });
   live.add(child);
   return new Promise<ShellEnd>((resolve, reject) => {
-    const ending = new Ending(child);
+    const ending = new Ending(child, run.killAfterMs ?? KILL_AFTER_MS);
     const output = new Captured(run, () => ending.begin());
     const onAbort = () => ending.begin();
     run.signal.addEventListener("abort", onAbort, { once: true });
@@ -71,20 +73,22 @@ export function runShell(run: ShellRun): Promise<ShellEnd> {
   });
 }
 
-/** Ends a process group: asks, and after ten seconds does not ask any more. */
+/** Ends a process group: asks, and after a while does not ask any more. */
 class Ending {
   readonly #child: ChildProcess;
+  readonly #killAfterMs: number;
   #kill: NodeJS.Timeout | undefined;
   #leftover: NodeJS.Timeout | undefined;
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, killAfterMs: number) {
     this.#child = child;
+    this.#killAfterMs = killAfterMs;
   }
 
   begin(): void {
     if (this.#kill !== undefined) return;
     signalGroup(this.#child, "SIGTERM");
-    this.#kill = setTimeout(() => signalGroup(this.#child, "SIGKILL"), KILL_AFTER_MS);
+    this.#kill = setTimeout(() => signalGroup(this.#child, "SIGKILL"), this.#killAfterMs);
   }
 
   /** What it wrote last may still be in the pipe; what still holds the pipe after that was left running. */
