@@ -33,14 +33,16 @@ export type Arrow = (typeof ARROWS)[number];
 
 /** How often each arrow was taken over all runs. */
 export class ArrowCounts {
-  readonly #counts = new Map<Arrow, number>(ARROWS.map((arrow) => [arrow, 0]));
+  readonly #counts: Map<Arrow, number>;
 
-  take(arrow: Arrow): void {
-    this.#counts.set(arrow, this.count(arrow) + 1);
+  /** `elsewhere`: arrows that these runs need not take. */
+  constructor(elsewhere: readonly Arrow[] = []) {
+    this.#counts = new Map(ARROWS.filter((arrow) => !elsewhere.includes(arrow)).map((arrow) => [arrow, 0]));
   }
 
-  count(arrow: Arrow): number {
-    return this.#counts.get(arrow) as number;
+  take(arrow: Arrow): void {
+    const count = this.#counts.get(arrow);
+    if (count !== undefined) this.#counts.set(arrow, count + 1);
   }
 
   /** Arrows that were taken fewer than `times` times, with their counts. */

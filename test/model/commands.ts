@@ -51,11 +51,11 @@ function command<T>(
   );
 }
 
-const queue = fc.constantFrom(...QUEUES, QUEUES[0] as QueueName, QUEUES[0] as QueueName);
-const pick = fc.nat({ max: 1_000 });
+export const queue = fc.constantFrom(...QUEUES, QUEUES[0] as QueueName, QUEUES[0] as QueueName);
+export const pick = fc.nat({ max: 1_000 });
 const limit = fc.constantFrom(1, 2, 3, 500);
 const delayMs = fc.constantFrom(0, 0, 0, 1, 500, 1_000, 1_001, 30_000, 600_000);
-const leaseMs = fc.constantFrom(1_000, 1_001, 5_000, 60_000, 3_600_000, 3_600_000);
+export const leaseMs = fc.constantFrom(1_000, 1_001, 5_000, 60_000, 3_600_000, 3_600_000);
 const worker = fc.constantFrom("w1", "w2", "größer 🦔");
 const backoff = fc.record(
   {
@@ -76,9 +76,9 @@ const ask = fc.record(
   },
   { requiredKeys: ["max"] },
 );
-const asks = fc.array(ask, { minLength: 1, maxLength: 3 });
+export const asks = fc.array(ask, { minLength: 1, maxLength: 3 });
 
-const newTask = fc
+export const newTask = fc
   .record(
     {
       priority: fc.constantFrom(0, 0, 1, 9),
@@ -135,7 +135,7 @@ const completion = fc.record(
   { outcome: fc.constant("complete"), result: fc.constant('"done 1"') },
   { requiredKeys: ["outcome"] },
 );
-const ending = fc.oneof(
+export const ending = fc.oneof(
   completion,
   completion,
   fc.record(
@@ -152,12 +152,12 @@ const ending = fc.oneof(
   fc.record({ outcome: fc.constant("release"), undelivered: fc.boolean() }, { requiredKeys: ["outcome"] }),
 );
 /** Mostly a lease that lives; else any claim there ever was, or a token that was made up. */
-const target = fc.oneof(
+export const target = fc.oneof(
   { weight: 12, arbitrary: fc.record({ of: fc.constant("held" as const), place: pick }) },
   { weight: 2, arbitrary: fc.record({ of: fc.constant("ever" as const), place: pick }) },
   { weight: 1, arbitrary: fc.record({ of: fc.constant("nobody" as const), place: pick }) },
 );
-type Target = { readonly of: "held" | "ever" | "nobody"; readonly place: number };
+export type Target = { readonly of: "held" | "ever" | "nobody"; readonly place: number };
 
 const settleClaims = command(
   "settle",
@@ -269,7 +269,7 @@ const purge = command(
   },
 );
 
-const ids = fc.array(
+export const ids = fc.array(
   fc.record({
     place: pick,
     from: fc.constantFrom<TaskState | "sent">(
@@ -284,7 +284,7 @@ const ids = fc.array(
   }),
   { minLength: 1, maxLength: 4 },
 );
-type Pick = { readonly place: number; readonly from: TaskState | "sent" };
+export type Pick = { readonly place: number; readonly from: TaskState | "sent" };
 
 const cancel = command("cancel", fc.record({ queue, ids }), async ({ queue, ids }, world, real) => {
   const chosen = idsAt(world, queue, ids);
@@ -482,7 +482,7 @@ function takeGrants(world: World, queue: QueueName, asks: readonly ClaimAsk[], r
   assert.equal(reply.more, model.hasClaimable, "more");
 }
 
-function claimAt(world: World, queue: QueueName, { of, place }: Target): Claim | undefined {
+export function claimAt(world: World, queue: QueueName, { of, place }: Target): Claim | undefined {
   const ever = world.claimsOf(queue);
   if (of === "nobody") {
     const claim = ever[place % ever.length];
@@ -496,7 +496,7 @@ function claimAt(world: World, queue: QueueName, { of, place }: Target): Claim |
   return ever[place % ever.length];
 }
 
-function idsAt(world: World, queue: QueueName, picks: readonly Pick[]): readonly TaskId[] {
+export function idsAt(world: World, queue: QueueName, picks: readonly Pick[]): readonly TaskId[] {
   return picks.flatMap(({ place, from }) => {
     const tasks = from === "sent" ? world.sentTo(queue) : world.queue(queue).places[from];
     return tasks[place % tasks.length]?.id ?? [];
