@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ClaimedTaskMessage, TaskMessage } from "../src/protocol/messages.ts";
 import { ServerProcess } from "./command.ts";
 import { Http } from "./crash/http.ts";
@@ -14,15 +14,21 @@ const BALLAST_MIB = 16;
 const PAYLOAD = "x".repeat(64 * 1024);
 
 let disk: string;
+let ballast: string;
 let mountRefused: string | undefined;
+let server: ServerProcess;
+let http: Http;
 
-beforeAll(async () => {
+beforeEach(async () => {
   disk = await mkdtemp(join(tmpdir(), "dibs-full-disk-"));
   const mount = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_MIB}m`, "dibs-full-disk", disk]);
+  ballast = join(disk, "ballast");
   if (mount.status !== 0) mountRefused = mount.error?.message ?? mount.stderr.toString().trim();
 });
 
-afterAll(async () => {
+afterEach(async () => {
+  http?.close();
+  await server?.stop();
   if (mountRefused === undefined) spawnSync("umount", [disk]);
   await rm(disk, { recursive: true, force: true });
 });
@@ -30,51 +36,73 @@ afterAll(async () => {
 describe("a full disk", () => {
   it("refuses new tasks, lets work go on, and takes new tasks when there is room again", async ({ skip }) => {
     if (mountRefused !== undefined) skip(`no file system to fill: ${mountRefused}`);
-    const ballast = join(disk, "ballast");
-    await writeFile(ballast, Buffer.alloc(BALLAST_MIB * 1024 * 1024, 1));
-    const store = join(disk, "store");
-    let server = await ServerProcess.start(store);
-    let http = new Http(server.url);
-    try {
-      const acknowledged = await enqueueUntilRefused(http);
-      const completed = await workOn(http, 20);
-      expect(await enqueue(http)).toMatchObject(REFUSED);
-      expect(await http.get("/readyz")).toMatchObject({ status: 503 });
+    const { acknowledged } = await fill();
+    const completed = await workOn(20);
+    expect(await enqueue()).toMatchObject(REFUSED);
+    expect(await http.get("/readyz")).toMatchObject({ status: 503 });
 
-      await rm(ballast);
-      await until(async () => {
-        const reply = await enqueue(http);
-        if (reply.status === 201) acknowledged.push((reply.body as TaskMessage).id);
-        return reply.status === 201;
-      });
-      await server.terminate();
-      http.close();
-      server = await ServerProcess.start(store);
-      http = new Http(server.url);
+    await rm(ballast);
+    await until(async () => {
+      const reply = await enqueue();
+      if (reply.status === 201) acknowledged.push((reply.body as TaskMessage).id);
+      return reply.status === 201;
+    });
 
-      for (const id of acknowledged) {
-        const { status, body } = await http.get(`/v1/tasks/${id}`);
-        expect(status).toBe(200);
-        expect((body as TaskMessage).state).toBe(completed.includes(id) ? "completed" : "ready");
-        expect((body as TaskMessage).payload).toBe(PAYLOAD);
-      }
-    } finally {
-      http.close();
-      await server.stop();
-    }
+    await server.terminate();
+    await serve();
+    await expectKept(acknowledged, completed);
   });
+
+  it.for(["SIGTERM", "SIGKILL"] as const)(
+    "keeps nobody from starting again after %s",
+    async (signal, { skip }) => {
+      if (mountRefused !== undefined) skip(`no file system to fill: ${mountRefused}`);
+      const { acknowledged } = await fill();
+      const completed = await workOn(5);
+
+      server.send(signal);
+      await server.ended();
+      await serve();
+
+      await expectKept(acknowledged, completed);
+      expect(await enqueue()).toMatchObject(REFUSED);
+      await expectKept(acknowledged, [...completed, ...(await workOn(5))]);
+    },
+  );
 });
+
+/** Starts a server on the disk and enqueues until it is full. */
+async function fill(): Promise<{ acknowledged: string[] }> {
+  await writeFile(ballast, Buffer.alloc(BALLAST_MIB * 1024 * 1024, 1));
+  await serve();
+  return { acknowledged: await enqueueUntilRefused() };
+}
+
+async function serve(): Promise<void> {
+  http?.close();
+  server = await ServerProcess.start(join(disk, "store"));
+  http = new Http(server.url);
+}
+
+async function expectKept(acknowledged: readonly string[], completed: readonly string[]): Promise<void> {
+  for (const id of acknowledged) {
+    const { status, body } = await http.get(`/v1/tasks/${id}`);
+    expect(status).toBe(200);
+    expect((body as TaskMessage).state).toBe(completed.includes(id) ? "completed" : "ready");
+    expect((body as TaskMessage).payload).toBe(PAYLOAD);
+  }
+}
 
 const REFUSED = { status: 503, body: { error: { code: "storage_unavailable" } } };
 
-function enqueue(http: Http) {
+function enqueue() {
   return http.post("/v1/tasks", { queue: "big", payload: PAYLOAD });
 }
 
-async function enqueueUntilRefused(http: Http): Promise<string[]> {
+async function enqueueUntilRefused(): Promise<string[]> {
   const ids: string[] = [];
   for (;;) {
-    const reply = await enqueue(http);
+    const reply = await enqueue();
     if (reply.status !== 201) {
       expect(reply).toMatchObject(REFUSED);
       expect(ids.length).toBeGreaterThan(50);
@@ -84,7 +112,7 @@ async function enqueueUntilRefused(http: Http): Promise<string[]> {
   }
 }
 
-async function workOn(http: Http, count: number): Promise<string[]> {
+async function workOn(count: number): Promise<string[]> {
   const claim = await http.post("/v1/claims", { queues: ["big"], max: count });
   expect(claim.status).toBe(200);
   const { tasks } = claim.body as { tasks: ClaimedTaskMessage[] };

@@ -1,5 +1,5 @@
 import { DibsError, type DibsErrorOptions } from "../../task/errors.ts";
-import type { Disk, DiskFile } from "./disk.ts";
+import { type Disk, type DiskFile, isDiskFull } from "./disk.ts";
 import { FRAME, FRAME_KIND, type Frame, readFrame } from "./frame.ts";
 import { RECORD, read } from "./records.ts";
 import {
@@ -168,20 +168,50 @@ function highestBehind(
   return result;
 }
 
-/** Opens a segment for what follows; content that may not be on disk is copied into a flushed file first. */
+/** Opens a segment for what follows; content that may not be on disk is brought there first. */
 function keep(disk: Disk, found: Found, scan: Scan, options: RecoverOptions): Segment {
   const { number, end, sequence } = found;
   const name = segmentName(number);
-  if (options.flush && !scan.closed && sequence > scan.synced) {
-    const copy = `${name}.new`;
-    const file = disk.open(copy, { create: true });
-    file.write(contentOf(disk, number, end), 0);
-    file.syncNow();
-    file.close();
-    disk.rename(copy, name);
-    disk.syncFolderNow();
+  if (options.flush && !scan.closed && sequence > scan.synced && !copyFlushed(disk, number, end)) {
+    writeOver(disk, number, end);
   }
   return { number, file: disk.open(name, { create: false }), length: end, sequence };
+}
+
+/** Puts a flushed copy in the place of a segment; false when the disk has no room for one. */
+function copyFlushed(disk: Disk, number: number, end: number): boolean {
+  const name = segmentName(number);
+  const copy = `${name}.new`;
+  const file = disk.open(copy, { create: true });
+  try {
+    file.write(contentOf(disk, number, end), 0);
+    file.syncNow();
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    disk.remove(copy);
+    return false;
+  } finally {
+    file.close();
+  }
+  disk.rename(copy, name);
+  disk.syncFolderNow();
+  return true;
+}
+
+/**
+ * Writes a segment over itself, so that the cache hands to the disk what it may only seem to have: a server must
+ * be able to start on a full disk. What follows the last frame is cut, unless it is room kept for more.
+ */
+function writeOver(disk: Disk, number: number, end: number): void {
+  const content = contentOf(disk, number, sizeOf(disk, number));
+  const file = disk.open(segmentName(number), { create: false });
+  try {
+    if (!isZero(content, end)) file.truncate(end);
+    file.write(content.subarray(0, end), 0);
+    file.syncNow();
+  } finally {
+    file.close();
+  }
 }
 
 function removeUnfinished(disk: Disk): void {
