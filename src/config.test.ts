@@ -185,6 +185,12 @@ describe("readConfig", () => {
     expect(readConfig({ env })).toEqual(readConfig({ env: {} }));
   });
 
+  it("leaves alone what the project's own tests are told", () => {
+    const env = { DIBS_TEST_REDIS_URL: "redis://x", DIBS_CRASH_KILLS: "100", DIBS_MUTATIONS: "all" };
+    expect(readConfig({ env })).toEqual(readConfig({ env: {} }));
+    expect(refusal({ env: { DIBS_CRASHES: "1" } }).message).toContain("Unknown variable: DIBS_CRASHES");
+  });
+
   it("knows that memory has no durability", () => {
     expect(readConfig({ env: { DIBS_STORE: "memory:" } }).config.durability).toBe("none");
     expect(refusal({ env: { DIBS_STORE: "memory:", DIBS_DURABILITY: "power" } }).message).toBe(

@@ -87,8 +87,8 @@ const OF_REDIS = new Set(["DIBS_PREFIX", "DIBS_REDIS_CONNECTIONS", "DIBS_CACHE",
 const OF_REDIS_KEYS = new Set(["prefix", "redisConnections", "cache", "cacheTtlMs"]);
 /** What `dibs work --exec` tells its command, which may well be dibs again. */
 const OF_A_TASK = new Set(["DIBS_TASK_ID", "DIBS_ATTEMPT", "DIBS_FENCE", "DIBS_QUEUE"]);
-/** Settings of the project's own tests; they may start a server with their whole environment. */
-const OF_TESTS = /^DIBS_TEST_/;
+/** Settings of the project's own tests and benchmarks, which may start a server with their whole environment. */
+const OF_TESTS = /^DIBS_(TEST|CRASH|DISK|MODEL|MUTATIONS|BENCH)(_|$)/;
 /**
  * What Kubernetes puts into every pod for a Service `dibs`, and for others whose name begins so (`dibs-redis`).
  * Source: Kubernetes documentation, "Service", section "Environment variables".

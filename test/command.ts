@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 /** The `dibs` command as it is shipped, in a process of its own. */
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+export const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
 export interface CommandEnd {
   readonly code: number | null;

@@ -15,10 +15,10 @@ import { until } from "./crash/until.ts";
  * A real server under mixed load is killed, or stopped, in the middle of it; its clients run here, in another
  * process, and remember what they were told. After each restart what they were told is compared with what is.
  *
- * DIBS_TEST_KILLS sets the number of kills, DIBS_TEST_SEED the choices of the clients.
+ * DIBS_CRASH_KILLS sets the number of kills, DIBS_CRASH_SEED the choices of the clients.
  */
-const KILLS = Number(process.env["DIBS_TEST_KILLS"] ?? 10);
-const SEED = Number(process.env["DIBS_TEST_SEED"] ?? Date.now() % 1_000_000);
+const KILLS = Number(process.env["DIBS_CRASH_KILLS"] ?? 10);
+const SEED = Number(process.env["DIBS_CRASH_SEED"] ?? Date.now() % 1_000_000);
 const ACKNOWLEDGED_MIN = 1_000;
 const UNANSWERED_MIN = 20;
 const ACTORS = { busy: 64, parked: 8 };
