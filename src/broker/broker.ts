@@ -246,14 +246,18 @@ export class Broker {
 
   async #close(): Promise<void> {
     this.drain();
-    await this.#parts.stop();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_WAIT_MS);
     });
-    await Promise.race([this.#parts.calls.idle(), patience]);
+    await Promise.race([this.#atRest(), patience]);
     clearTimeout(timer);
     await this.#storage.close();
+  }
+
+  async #atRest(): Promise<void> {
+    await this.#parts.stop();
+    await this.#parts.calls.idle();
   }
 }
 

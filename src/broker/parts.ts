@@ -106,9 +106,9 @@ export function assembled(storage: Storage, options: PartsOptions): Parts {
       pruner.start();
     },
     async stop() {
-      await Promise.all([dueTimer.stop(), pruner.stop()]);
       unsubscribe();
       runtime.stop();
+      await Promise.all([dueTimer.stop(), pruner.stop()]);
     },
   };
 }
