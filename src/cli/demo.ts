@@ -4,7 +4,6 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Config } from "../config.ts";
 import { filesBelow, nodeFolders, projectFolder } from "./demo/files.ts";
-import { runDemo } from "./demo/run.ts";
 import { CommandFailed, EXIT, type ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
@@ -34,6 +33,7 @@ export function addDemo(dibs: Command): void {
 }
 
 async function demo(session: Session, folder: string | undefined, flags: SessionFlags): Promise<ExitCode> {
+  const { runDemo } = await import("./demo/run.ts");
   const files = await chooseFiles(session, folder);
   const scratch = flags.store === undefined ? await mkdtemp(join(tmpdir(), "dibs-demo-")) : undefined;
   try {
