@@ -209,11 +209,13 @@ describe("a worker on a bad day", () => {
     const worker = work(() => "done", { leaseMs: 1_000 });
     const errors = troubleOf(worker);
 
-    const task = await direct.enqueue("q");
+    const task = await direct.enqueue("q", 1, { maxAttempts: 1 });
     const lost = await next(worker, "lease-lost");
 
     expect(lost).toMatchObject({ task: { id: task.id }, reason: { code: "lease-lost" } });
-    expect(errors.at(-1)?.message).toMatch(`How task ${task.id} ended was not stored`);
+    expect(errors.some(({ message }) => message.startsWith(`How task ${task.id} ended was not stored`))).toBe(
+      true,
+    );
     expect(worker.held).toBe(0);
   });
 
