@@ -1,11 +1,14 @@
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/program.ts";
 import { ROUTES } from "../src/protocol/routes.ts";
 import { ServerProcess } from "./command.ts";
+import { compile } from "./compile.ts";
 import { blocksIn, rowsUnder, sectionOf } from "./markdown.ts";
+import { userFolder } from "./program.ts";
 import { filesIn, read, root } from "./source-tree.ts";
 
 // What documents name must be there: commands with their flags, routes, metrics, files and headings.
@@ -154,6 +157,26 @@ describe("the metrics that documents name", () => {
 
     expect([...labels.keys()].sort()).toEqual(families().sort());
     for (const family of families()) expect([family, labels.get(family)]).toEqual([family, labelsOf(family)]);
+  });
+});
+
+describe("the programs of docs/from-*.md", () => {
+  it("compile as they are printed", async () => {
+    const user = await userFolder();
+    const mail =
+      "export declare function send(to: string, options?: { signal?: AbortSignal }): Promise<string>;";
+    await writeFile(join(user.path, "mail.d.ts"), mail);
+    const guides = documents.filter((path) => path.startsWith("docs/from-"));
+    const programs = guides.flatMap((path) => blocksIn(read(path), "ts"));
+    const names = programs.map((_, at) => `program-${at}.ts`);
+    for (const [at, program] of programs.entries())
+      await writeFile(join(user.path, names[at] as string), program);
+
+    const complaints = await compile(user.path, ...names);
+    await user.remove();
+
+    expect(complaints).toBe("");
+    expect([guides.length, programs.length]).toEqual([3, 3]);
   });
 });
 
