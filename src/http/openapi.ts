@@ -1,7 +1,8 @@
 import type { TSchema } from "typebox";
-import { BackoffPatch } from "../protocol/fields.ts";
+import { BackoffPatch, FailureMessage, LeaseMessage, QueueConfigMessage } from "../protocol/fields.ts";
 import * as messages from "../protocol/messages.ts";
-import { errorsOf, type Reply, ROUTES, type Route } from "../protocol/routes.ts";
+import { ROUTE_NOTES } from "../protocol/route-notes.ts";
+import { errorsOf, type Reply, ROUTES, type Route, type RouteName } from "../protocol/routes.ts";
 import { STATUS } from "../protocol/status.ts";
 import { schemaOf } from "../protocol/validate.ts";
 import type { ErrorCode } from "../task/errors.ts";
@@ -9,11 +10,11 @@ import type { ErrorCode } from "../task/errors.ts";
 /** Schemas that the document names once and refers to. */
 const NAMED: Readonly<Record<string, TSchema>> = {
   Task: messages.TaskMessage,
-  Failure: messages.FailureMessage,
-  Lease: messages.LeaseMessage,
+  Failure: FailureMessage,
+  Lease: LeaseMessage,
   Pruned: messages.PrunedMessage,
   Queue: messages.QueueMessage,
-  QueueConfig: messages.QueueConfigMessage,
+  QueueConfig: QueueConfigMessage,
   Error: messages.ErrorMessage,
   Enqueue: messages.EnqueueBody,
   Claim: messages.ClaimBody,
@@ -48,10 +49,12 @@ export function openApiDocument(needsToken: boolean): JsonObject {
 }
 
 function operation(name: string, route: Route, needsToken: boolean): JsonObject {
+  const notes = ROUTE_NOTES[name as RouteName];
   const parameters = [...parametersIn("path", route.params), ...parametersIn("query", route.query)];
   return {
     operationId: name,
     summary: route.summary,
+    ...(notes === undefined ? {} : { description: notes }),
     tags: [route.group],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined ? {} : { requestBody: requestBody(route) }),

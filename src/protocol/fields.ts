@@ -88,3 +88,44 @@ export const RetentionPatch = Type.Object(
       "Each is kept at least 10 seconds. Merged field by field.",
   },
 );
+
+/** Parts of answers. */
+export const FailureMessage = Type.Object({
+  attempt: Type.Integer(),
+  at: EpochMs,
+  worker: Type.Optional(Type.String()),
+  error: Type.String({ description: "Cut to 1 kB." }),
+});
+
+export const LeaseMessage = Type.Object({
+  token: Type.Optional(Type.String({ description: "Only in the answer of a claim." })),
+  expiresAt: EpochMs,
+  ms: Type.Integer({ description: "Its length as claimed, to count from one's own clock." }),
+  fence: Type.Integer({ description: "Grows with each claim of the task." }),
+  claimedAt: EpochMs,
+  worker: Type.Optional(Type.String()),
+});
+
+export const Percentiles = Type.Object({
+  p50: Type.Number(),
+  p99: Type.Number(),
+  p999: Type.Number(),
+});
+export const QueueConfigMessage = Type.Object({
+  maxAttempts: Type.Integer(),
+  backoff: Type.Object({
+    type: Type.Enum(["fixed", "linear", "exponential"]),
+    baseMs: Type.Integer(),
+    capMs: Type.Integer(),
+    jitter: Type.Enum(["none", "equal", "full"]),
+  }),
+  leaseMs: Type.Integer(),
+  maxDepth: Type.Union([Type.Null(), Type.Integer()]),
+  retention: Type.Object({
+    completedMs: Type.Integer(),
+    completedMax: Type.Integer(),
+    deadMs: Type.Integer(),
+    deadMax: Type.Integer(),
+    bytesMax: Type.Integer(),
+  }),
+});

@@ -5,11 +5,15 @@ import {
   BackoffPatch,
   DelayMs,
   EpochMs,
+  FailureMessage,
   IdText,
   Json,
+  LeaseMessage,
   LeaseMs,
   LeaseTokenText,
   MaxAttempts,
+  Percentiles,
+  QueueConfigMessage,
   QueueNameText,
   RetentionPatch,
   State,
@@ -230,39 +234,31 @@ export const ListQuery = Type.Object(
 export const PurgeQuery = Type.Object({ state: StateButLeased }, strict);
 
 /** The answers. */
-export const FailureMessage = Type.Object({
-  attempt: Type.Integer(),
-  at: EpochMs,
-  worker: Type.Optional(Type.String()),
-  error: Type.String(),
-});
-
-export const LeaseMessage = Type.Object({
-  token: Type.Optional(Type.String({ description: "Only in the answer of a claim." })),
-  expiresAt: EpochMs,
-  ms: Type.Integer(),
-  fence: Type.Integer(),
-  claimedAt: EpochMs,
-  worker: Type.Optional(Type.String()),
-});
-
 export const TaskMessage = Type.Object({
-  id: Type.String(),
+  id: Type.String({ description: "Opaque, URL-safe, at most 128 characters." }),
   queue: Type.String(),
   state: State,
-  priority: Type.Integer(),
+  priority: Type.Integer({ description: "0 to 9, 9 is most urgent." }),
   payload: Json,
-  attempt: Type.Integer(),
-  maxAttempts: Type.Integer(),
+  attempt: Type.Integer({ description: "How many times it was claimed; a release gives one back." }),
+  maxAttempts: Type.Integer({ description: "After so many it is dead." }),
   createdAt: EpochMs,
-  runAt: EpochMs,
+  runAt: Type.Integer({
+    description: "Earliest start of the next, or present, attempt. Epoch milliseconds.",
+  }),
   idempotencyKey: Type.Optional(Type.String()),
   tags: Type.Optional(Type.Record(Type.String(), Type.String())),
-  lastError: Type.Optional(Type.String()),
-  failures: Type.Optional(Type.Array(FailureMessage)),
+  lastError: Type.Optional(
+    Type.String({ description: "Of the last nack that had one, or of an expired lease." }),
+  ),
+  failures: Type.Optional(
+    Type.Array(FailureMessage, { description: "The last 10, oldest first. An expired lease is one too." }),
+  ),
   result: Type.Optional(Json),
   finishedAt: Type.Optional(EpochMs),
-  deadReason: Type.Optional(Type.Enum(["attempts", "refused"])),
+  deadReason: Type.Optional(
+    Type.Enum(["attempts", "refused"], { description: "Its attempts are used up, or a worker refused it." }),
+  ),
   lease: Type.Optional(LeaseMessage),
 });
 export type TaskMessage = Static<typeof TaskMessage>;
@@ -342,29 +338,6 @@ export const HeartbeatsAnswer = Type.Object({
   ),
 });
 
-const Percentiles = Type.Object({
-  p50: Type.Number(),
-  p99: Type.Number(),
-  p999: Type.Number(),
-});
-export const QueueConfigMessage = Type.Object({
-  maxAttempts: Type.Integer(),
-  backoff: Type.Object({
-    type: Type.Enum(["fixed", "linear", "exponential"]),
-    baseMs: Type.Integer(),
-    capMs: Type.Integer(),
-    jitter: Type.Enum(["none", "equal", "full"]),
-  }),
-  leaseMs: Type.Integer(),
-  maxDepth: Type.Union([Type.Null(), Type.Integer()]),
-  retention: Type.Object({
-    completedMs: Type.Integer(),
-    completedMax: Type.Integer(),
-    deadMs: Type.Integer(),
-    deadMax: Type.Integer(),
-    bytesMax: Type.Integer(),
-  }),
-});
 export const QueueMessage = Type.Object({
   queue: Type.String(),
   paused: Type.Boolean(),
