@@ -181,10 +181,13 @@ describe.each(KINDS)("$name", ({ command, script, takesPlace, slots }) => {
 
     worker.send("SIGTERM");
     expect(await worker.ended()).toBe(0);
+    await until(
+      () => dibs.queue("digests").get(),
+      ({ waiting }) => waiting === 0,
+    );
     const { id } = await dibs.enqueue("digests", { path: join(root, "LICENSE") });
 
-    expect(await dibs.task(id)).toMatchObject({ state: "ready" });
-    expect(await dibs.queue("digests").get()).toMatchObject({ waiting: 0 });
+    expect(await dibs.task(id)).toMatchObject({ state: "ready", attempt: 0 });
   });
 
   works(`goes on after its task was cancelled under its hands${why}`, async () => {

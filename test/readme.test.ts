@@ -83,7 +83,7 @@ describe("the README's start", () => {
       payload: { to: "ada@example.com" },
       result: { sent: true },
     });
-    expect(shell.output).toMatch(/\{"state":"completed","result":\{"sent": ?true\},"finishedAt":\d+\}$/);
+    expect(shell.output).toMatch(/\{"state":"completed","result":\{"sent": ?true\},"finishedAt":\d+\}\n$/);
   });
 });
 
