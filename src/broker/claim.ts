@@ -258,10 +258,9 @@ export function sendClaims(
   queue: QueueName,
   claims: readonly Claim[],
 ): Promise<ClaimReply> {
-  const asks: ClaimAsk[] = [];
-  for (const claim of claims) {
-    claim.index = asks.length;
-    asks.push(claim.ask);
-  }
+  const asks = claims.map((claim, index) => {
+    claim.index = index;
+    return claim.ask;
+  });
   return storage.claim(queue, asks);
 }

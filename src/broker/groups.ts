@@ -15,15 +15,19 @@ export interface Group<T> {
  */
 export class Groups<T> {
   readonly #all: Group<T>[] = [];
-  readonly #open = new Map<QueueName, Group<T>>();
   #last: Group<T> | undefined;
+  /** Only when there are several queues: what is asked together is mostly of one. */
+  #newest: Map<QueueName, Group<T>> | undefined;
 
   add(queue: QueueName, item: T, place: number, bytes: number): void {
-    const group = this.#last?.queue === queue ? this.#last : this.#open.get(queue);
-    this.#last = group === undefined || isFull(group, bytes) ? this.#opened(queue) : group;
-    this.#last.items.push(item);
-    this.#last.places.push(place);
-    this.#last.bytes += bytes;
+    const group = this.#last?.queue === queue ? this.#last : this.#find(queue);
+    if (group === undefined || isFull(group, bytes)) this.#last = this.#open(queue, item, place, bytes);
+    else {
+      group.items.push(item);
+      group.places.push(place);
+      group.bytes += bytes;
+      this.#last = group;
+    }
   }
 
   /** In the order of their first things. */
@@ -31,10 +35,16 @@ export class Groups<T> {
     return this.#all;
   }
 
-  #opened(queue: QueueName): Group<T> {
-    const group: Group<T> = { queue, items: [], places: [], bytes: 0 };
-    this.#open.set(queue, group);
+  #find(queue: QueueName): Group<T> | undefined {
+    if (this.#last === undefined) return undefined;
+    this.#newest ??= new Map(this.#all.map((group) => [group.queue, group]));
+    return this.#newest.get(queue);
+  }
+
+  #open(queue: QueueName, item: T, place: number, bytes: number): Group<T> {
+    const group: Group<T> = { queue, items: [item], places: [place], bytes };
     this.#all.push(group);
+    this.#newest?.set(queue, group);
     return group;
   }
 }

@@ -48,7 +48,9 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   }
 
   add(call: Call): void {
-    this.#waiting.push(call);
+    // A literal of one is a tenth of the memory of an array that was empty, and most calls travel alone.
+    if (this.#waiting.length === 0) this.#waiting = [call];
+    else this.#waiting.push(call);
     if (!this.#isLeaving) this.#leaveSoon();
   }
 

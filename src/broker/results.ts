@@ -44,6 +44,7 @@ export class Results {
     }
   }
 
+  /** Reads a task by its id. A metadata cache, for engines behind a network, belongs in front of this read. */
   async read(id: TaskId): Promise<Task> {
     const queue = queueOf(id);
     const [task] = await this.#calls.run("get", () => this.#storage.get(queue, [id]));

@@ -74,6 +74,10 @@ export class Settlements {
    */
   #addWithClaim(groups: readonly Group<Settlement>[], answers: Answers<SettleResult>, claim: Claim): void {
     const companion = groups.findLast((group) => group.queue === claim.firstQueue);
+    if (companion !== undefined && groups.length === 1) {
+      this.#add(companion, answers, claim);
+      return;
+    }
     const others = groups.filter((group) => group !== companion);
     const goOn = (storageFailure?: DibsError): void => {
       if (companion !== undefined) this.#add(companion, answers, claim);
