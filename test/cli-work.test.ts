@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { TaskMessage } from "../src/protocol/messages.ts";
-import { Command, ServerProcess } from "./command.ts";
+import { Command, dibs, ServerProcess } from "./command.ts";
 import { until } from "./crash/until.ts";
 
 let server: ServerProcess;
@@ -185,6 +185,19 @@ describe("dibs work --exec", () => {
 
     expect(await worker.ended()).toMatchObject({ code: 130 });
     await until(() => !isRunning(pid));
+  });
+
+  it("ends when its server does not let it in", async () => {
+    const guarded = await ServerProcess.start("memory:", ["--tokens", "s3cret"]);
+    try {
+      const args = ["work", "guarded", "--exec", "true", "--url", guarded.url];
+      expect(await dibs([...args, "--token", "wrong"])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining("(unauthorized)"),
+      });
+    } finally {
+      await guarded.stop();
+    }
   });
 
   it("goes on when its server was away, and exits with 0 at SIGTERM", async () => {

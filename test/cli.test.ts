@@ -22,29 +22,34 @@ async function json<T = Record<string, unknown>>(...args: string[]): Promise<T[]
   return jsonLines(stdout) as T[];
 }
 
-async function enqueued(queue: string, payload: string, ...flags: string[]): Promise<string> {
-  return ((await json<{ id: string }>("enqueue", queue, payload, ...flags))[0] as { id: string }).id;
+/** What the tests prepare and look at goes over HTTP: only the command under test is a process. */
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const reply = await fetch(`${server.url}${path}`, init);
+  expect(reply.ok, `${method} ${path}: ${reply.status}`).toBe(true);
+  return (await reply.json()) as T;
 }
 
-async function task(id: string): Promise<TaskMessage> {
-  return (await json<TaskMessage>("tasks", "show", id))[0] as TaskMessage;
+async function enqueued(queue: string, payload: unknown, fields = {}): Promise<string> {
+  return (await call<TaskMessage>("POST", "/v1/tasks", { queue, payload, ...fields })).id;
 }
 
-async function queue(name: string): Promise<QueueMessage> {
-  return (await json<QueueMessage>("queues", "show", name))[0] as QueueMessage;
-}
+const task = (id: string) => call<TaskMessage>("GET", `/v1/tasks/${id}`);
+const queue = (name: string) => call<QueueMessage>("GET", `/v1/queues/${name}`);
 
 async function claimed(name: string): Promise<TaskMessage> {
-  const body = JSON.stringify({ queues: [name], worker: "holder" });
-  const reply = await fetch(`${server.url}/v1/claims`, { method: "POST", body });
-  return ((await reply.json()) as { tasks: TaskMessage[] }).tasks[0] as TaskMessage;
+  const { tasks } = await call<{ tasks: TaskMessage[] }>("POST", "/v1/claims", {
+    queues: [name],
+    worker: "holder",
+  });
+  return tasks[0] as TaskMessage;
 }
 
 /** Claims the next task and lets it die. */
 async function killed(name: string): Promise<string> {
   const { id, lease } = await claimed(name);
-  const body = JSON.stringify({ leaseToken: lease?.token, retry: false, error: "beyond repair" });
-  await fetch(`${server.url}/v1/tasks/${id}/nack`, { method: "POST", body });
+  const body = { leaseToken: lease?.token, retry: false, error: "beyond repair" };
+  await call("POST", `/v1/tasks/${id}/nack`, body);
   return id;
 }
 
@@ -78,7 +83,7 @@ describe("dibs enqueue", () => {
   });
 
   it("says that a key was seen before", async () => {
-    const id = await enqueued("keyed", "1", "--idempotency-key", "k");
+    const id = await enqueued("keyed", 1, { idempotencyKey: "k" });
     const again = await dibs(["enqueue", "keyed", "1", "--idempotency-key", "k"], { env });
     expect(again.stdout).toBe(`${id} is ready; the key was seen before, nothing was added\n`);
     expect((await queue("keyed")).enqueued).toBe(1);
@@ -98,8 +103,8 @@ describe("dibs enqueue", () => {
   });
 
   it("hands payloads on as they were written", async () => {
-    const id = await enqueued("exact", '{"big":12345678901234567890,"e":1e2}');
-    const text = await (await fetch(`${server.url}/v1/tasks/${id}`)).text();
+    const [added] = await json<{ id: string }>("enqueue", "exact", '{"big":12345678901234567890,"e":1e2}');
+    const text = await (await fetch(`${server.url}/v1/tasks/${added?.id}`)).text();
     expect(text).toContain('{"big":12345678901234567890,"e":1e2}');
   });
 });
@@ -128,7 +133,7 @@ describe("dibs enqueue -", () => {
   });
 
   it("reports what the server refused by line, and all of it as JSON lines", async () => {
-    await json("queues", "set", "small", "--max-depth", "1");
+    await call("PATCH", "/v1/queues/small", { maxDepth: 1 });
     const { code, stdout } = await dibs(["enqueue", "small", "-", "--json"], { env, input: "1\n2\n" });
 
     expect(code).toBe(1);
@@ -155,7 +160,10 @@ describe("dibs enqueue -", () => {
     });
 
     expect({ code, stdout }).toEqual({ code: 1, stdout: "2 enqueued, 1 known by their key, 3 failed\n" });
-    const listed = await json<TaskMessage>("tasks", "list", "whole");
+    const { tasks: listed } = await call<{ tasks: TaskMessage[] }>(
+      "GET",
+      "/v1/queues/whole/tasks?state=ready",
+    );
     expect(listed.map(({ priority }) => priority)).toEqual([9, 3]);
     const text = await (await fetch(`${server.url}/v1/queues/whole/tasks?state=ready`)).text();
     expect(text).toContain("12345678901234567890");
@@ -185,7 +193,7 @@ describe("dibs enqueue -", () => {
 
 describe("dibs queues", () => {
   it("lists queues as an aligned table without colours, or as one document", async () => {
-    await enqueued("listed", "1");
+    await enqueued("listed", 1);
 
     const { code, stdout } = await dibs(["queues", "list"], { env });
 
@@ -209,16 +217,18 @@ describe("dibs queues", () => {
   });
 
   it("shows counts, latency and configuration of one", async () => {
-    await enqueued("shown", "1");
+    await enqueued("shown", 1);
     const { stdout } = await dibs(["queues", "show", "shown"], { env });
     expect(stdout).toMatch(/^QUEUE +shown\n/);
     expect(stdout).toMatch(/\nready +1\n/);
     expect(stdout).toMatch(/\nbackoff +exponential from 1 s to 15 min, jitter full\n/);
-    expect(await queue("shown")).toMatchObject({ config: { leaseMs: 30_000 }, latency: { claim: {} } });
+    expect(await json("queues", "show", "shown")).toMatchObject([
+      { config: { leaseMs: 30_000 }, latency: { claim: {} } },
+    ]);
   });
 
   it("sets every part of a configuration, and nothing else", async () => {
-    await enqueued("left-alone", "1");
+    await enqueued("left-alone", 1);
     const before = (await queue("left-alone")).config;
     const flags =
       "--max-attempts 9 --lease-ms 5000 --max-depth 7 --backoff linear --backoff-base-ms 1 --backoff-cap-ms 2 " +
@@ -238,14 +248,14 @@ describe("dibs queues", () => {
   });
 
   it("pauses and resumes", async () => {
-    await enqueued("paused", "1");
+    await enqueued("paused", 1);
     expect((await json<QueueMessage>("queues", "pause", "paused"))[0]?.paused).toBe(true);
     expect((await dibs(["queues", "list"], { env })).stdout).toContain("paused (paused)");
     expect((await json<QueueMessage>("queues", "resume", "paused"))[0]?.paused).toBe(false);
   });
 
   it("purges only when it may", async () => {
-    await enqueued("purged", "1");
+    await enqueued("purged", 1);
 
     const asked = await dibs(["queues", "purge", "purged", "--state", "ready"], { env });
     expect(asked).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("add --yes") });
@@ -272,8 +282,8 @@ function jsonLinesSoFar(text: string): number {
 
 describe("dibs tasks", () => {
   it("lists the tasks of one state or of all, at most as many as asked for", async () => {
-    for (const payload of ["1", "2", "3"]) await enqueued("tasks", payload);
-    const later = await enqueued("tasks", "4", "--delay-ms", "60000");
+    for (const payload of [1, 2, 3]) await enqueued("tasks", payload);
+    const later = await enqueued("tasks", 4, { delayMs: 60_000 });
 
     const all = await json<TaskMessage>("tasks", "list", "tasks");
     expect(all.map(({ payload }) => payload)).toEqual([1, 2, 3, 4]);
@@ -289,15 +299,16 @@ describe("dibs tasks", () => {
   });
 
   it("shows everything about one, without what could move the cursor", async () => {
-    const id = await enqueued("show-one", '"\\u001b[2J"', "--tag", "color=red");
+    const id = await enqueued("show-one", "\x1b[2J", { tags: { color: "red" } });
     const { stdout } = await dibs(["tasks", "show", id], { env });
     expect(stdout).toMatch(new RegExp(`^TASK +${id}\n`));
     expect(stdout).toMatch(/\ntag color +red\n/);
     expect(stdout).not.toContain("\x1b");
+    expect(await json("tasks", "show", id)).toEqual([await task(id)]);
   });
 
   it("gives a result once it is there: 3 before, 0 after, 1 when there will be none", async () => {
-    const id = await enqueued("results", "1");
+    const id = await enqueued("results", 1);
     expect(await dibs(["tasks", "result", id], { env })).toMatchObject({
       code: 3,
       stdout: "",
@@ -307,11 +318,10 @@ describe("dibs tasks", () => {
 
     const waiting = new Command(["tasks", "result", id, "--wait"], { env });
     const { lease } = await claimed("results");
-    const body = JSON.stringify({ leaseToken: lease?.token, result: { found: 42 } });
-    await fetch(`${server.url}/v1/tasks/${id}/complete`, { method: "POST", body });
+    await call("POST", `/v1/tasks/${id}/complete`, { leaseToken: lease?.token, result: { found: 42 } });
 
     expect(await waiting.ended()).toMatchObject({ code: 0, stdout: '{\n  "found": 42\n}\n' });
-    await enqueued("results", "2");
+    await enqueued("results", 2);
     expect(await dibs(["tasks", "result", await killed("results")], { env })).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("is dead: beyond repair"),
@@ -319,7 +329,7 @@ describe("dibs tasks", () => {
   });
 
   it("cancels, requeues and takes leases away", async () => {
-    const id = await enqueued("moved", "1");
+    const id = await enqueued("moved", 1);
     expect(await json("tasks", "cancel", id)).toEqual([{ id, state: "cancelled" }]);
     expect(await json("tasks", "requeue", id)).toEqual([{ id, state: "ready" }]);
     await claimed("moved");
@@ -332,7 +342,7 @@ describe("dibs tasks", () => {
   });
 
   it("moves the others when one of several cannot be moved", async () => {
-    const [a, b] = [await enqueued("several", "1"), await enqueued("several", "2")];
+    const [a, b] = [await enqueued("several", 1), await enqueued("several", 2)];
     const { code, stdout, stderr } = await dibs(["tasks", "cancel", a, "several~AAAAAAAAAAAAAAAA", b], {
       env,
     });
@@ -353,7 +363,7 @@ describe("dibs tasks", () => {
 
 describe("dibs dead", () => {
   it("lists dead letters with their reasons, and brings them back", async () => {
-    for (const payload of ["1", "2", "3"]) await enqueued("letters", payload);
+    for (const payload of [1, 2, 3]) await enqueued("letters", payload);
     for (let letter = 1; letter <= 3; letter += 1) await killed("letters");
 
     const { stdout } = await dibs(["dead", "list", "letters"], { env });

@@ -7,7 +7,7 @@ import { filesBelow, nodeFolders, projectFolder } from "./demo/files.ts";
 import { CommandFailed, EXIT, type ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
-import { exitCodeAfter, Interrupted, perform, type Session, type SessionFlags } from "./session.ts";
+import { perform, type Session, type SessionFlags } from "./session.ts";
 
 /** `dibs demo`: the whole of dibs on real input, with a worker killed half-way and an audit at the end. */
 const FILES_WANTED = 10_000;
@@ -40,7 +40,7 @@ async function demo(session: Session, folder: string | undefined, flags: Session
     const audit = await runDemo(session, demoConfig(session.config, scratch), files);
     return { passed: EXIT.done, failed: EXIT.failed, "not judged": EXIT.incomplete }[audit.verdict];
   } catch (error) {
-    if (session.signal.reason instanceof Interrupted) return exitCodeAfter(session.signal.reason);
+    if (session.signal.aborted) return EXIT.interrupted;
     throw error;
   } finally {
     if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });

@@ -6,7 +6,7 @@ import { CommandFailed, EXIT, type ExitCode, reportOf } from "./exit.ts";
 import { count } from "./format.ts";
 import { linesOf } from "./lines.ts";
 import type { Output } from "./output.ts";
-import { exitCodeAfter, Interrupted, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
 /**
  * `dibs enqueue <queue> -`: a task for each line of stdin. One batch is on its way at a time and the next lines
@@ -43,7 +43,7 @@ export async function enqueueLines(session: Session, itemOf: ItemOf): Promise<Ex
     signal.removeEventListener("abort", onAbort);
     totals.show(signal.aborted);
   }
-  if (signal.reason instanceof Interrupted) return exitCodeAfter(signal.reason);
+  if (signal.aborted) return EXIT.interrupted;
   return totals.failed === 0 ? EXIT.done : EXIT.failed;
 }
 

@@ -3,9 +3,9 @@ import type { Config } from "../config.ts";
 import type { ServerLogger } from "../http/logger.ts";
 import type { DibsServer } from "../http/server.ts";
 import type { EmbeddedStorage } from "../storage/embedded/embedded-storage.ts";
-import { CommandFailed, EXIT, type ExitCode } from "./exit.ts";
+import { CommandFailed, type ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
-import { exitCodeAfter, Interrupted, perform, type Session, type SessionFlags } from "./session.ts";
+import { exitCodeAfter, interruption, perform, type Session, type SessionFlags } from "./session.ts";
 
 /** `dibs serve`: one of the two places where storage, broker and server are put together. */
 export function addServe(dibs: Command): void {
@@ -133,10 +133,10 @@ async function serve({ config, output, signal }: Session): Promise<ExitCode> {
   const place = store.kind === "memory" ? "memory:" : store.folder;
   output.emit({ event: "ready", url: server.url, store: place, durability, pid: process.pid });
   output.print(`dibs is ready at ${server.url}  (${storeText(config)}; ${guardText(config)}; Ctrl-C stops)`);
-  await aborted(signal);
+  const interrupted = await interruption(signal);
   output.note("Draining; once more exits at once.");
   await server.close();
-  return signal.reason instanceof Interrupted ? exitCodeAfter(signal.reason) : EXIT.failed;
+  return exitCodeAfter(interrupted);
 }
 
 function storeText({ store, durability }: Config): string {
@@ -150,9 +150,4 @@ function guardText({ tokens, insecure }: Config): string {
   return insecure
     ? "no authentication, open to whoever reaches the port"
     : "no authentication, loopback only";
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -50,13 +50,13 @@ export async function perform(
   try {
     process.exitCode = await attempt(flags, output, interruption.signal, action, options);
   } catch (error) {
-    process.exitCode = error instanceof Interrupted ? exitCodeAfter(error) : failure(output, error, flags);
+    process.exitCode = error instanceof Interrupted ? EXIT.interrupted : failure(output, error, flags);
   } finally {
     interruption.stop();
   }
 }
 
-/** A drained SIGTERM is how a supervisor ends a healthy process: 0. Ctrl-C is 130. */
+/** For what runs until it is told to stop: SIGTERM, from a supervisor, is its ordinary end. Ctrl-C is 130. */
 export function exitCodeAfter({ signal }: Interrupted): ExitCode {
   return signal === "SIGTERM" ? EXIT.done : EXIT.interrupted;
 }
@@ -77,7 +77,7 @@ async function attempt(
   };
   try {
     const running = action({ config, output, signal, connection });
-    return await (options.graceful ? running : Promise.race([running, aborted(signal)]));
+    return await (options.graceful ? running : Promise.race([running, interrupted(signal)]));
   } finally {
     await opened?.then(
       (it) => it.close(),
@@ -119,11 +119,16 @@ function explained(error: unknown, flags: SessionFlags): unknown {
   );
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+/** Resolves at the first signal. */
+export function interruption(signal: AbortSignal): Promise<Interrupted> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(signal.reason);
+    else signal.addEventListener("abort", () => resolve(signal.reason), { once: true });
   });
+}
+
+async function interrupted(signal: AbortSignal): Promise<never> {
+  throw await interruption(signal);
 }
 
 function interruptible(): { readonly signal: AbortSignal; stop(): void } {

@@ -3,12 +3,20 @@ import { childEnvironment } from "../config.ts";
 import { Refuse } from "../sdk/errors.ts";
 import type { TaskContext, TaskHandler } from "../sdk/task-handler.ts";
 import type { Worker } from "../sdk/worker.ts";
+import { ForbiddenError, UnauthorizedError } from "../task/errors.ts";
 import { LIMITS } from "../task/limits.ts";
-import { EXIT, type ExitCode } from "./exit.ts";
+import type { ExitCode } from "./exit.ts";
 import { present, wholeNumber, withHelp, withTarget } from "./flags.ts";
 import { duration } from "./format.ts";
 import type { Output } from "./output.ts";
-import { exitCodeAfter, Interrupted, perform, type Session, type SessionFlags } from "./session.ts";
+import {
+  exitCodeAfter,
+  Interrupted,
+  interruption,
+  perform,
+  type Session,
+  type SessionFlags,
+} from "./session.ts";
 import { runShell, type ShellEnd } from "./shell-command.ts";
 import { plain } from "./table.ts";
 
@@ -73,12 +81,23 @@ async function work(session: Session, queues: readonly string[], flags: WorkFlag
   const timings = { ...TIMINGS, graceMs: GRACE_MS, stuckMs: GRACE_MS };
   const worker = new Worker(await session.connection(), handlers, options, timings);
   report(worker, session.output);
+  const ended = Promise.race([interruption(session.signal), turnedAway(worker)]);
   worker.start();
   session.output.note(`Working on ${queues.join(", ")}; Ctrl-C stops.`);
-  await aborted(session.signal);
+  const reason = await ended;
   session.output.note("Stopping: running commands get 10 s to end, their tasks are handed back.");
   await worker.close();
-  return session.signal.reason instanceof Interrupted ? exitCodeAfter(session.signal.reason) : EXIT.failed;
+  if (reason instanceof Interrupted) return exitCodeAfter(reason);
+  throw reason;
+}
+
+/** A server that is away comes back; one that does not let us in stays as it is. */
+function turnedAway(worker: Worker): Promise<Error> {
+  return new Promise((resolve) => {
+    worker.on("error", (error) => {
+      if (error instanceof UnauthorizedError || error instanceof ForbiddenError) resolve(error);
+    });
+  });
 }
 
 async function runTask(command: string, { task, signal, fence, attempt }: TaskContext): Promise<unknown> {
@@ -164,9 +183,4 @@ function report(worker: Worker, output: Output): void {
   });
   worker.on("error", (error) => output.warn(error.message));
   worker.on("reconnected", ({ awayMs }) => output.note(`Connected again after ${duration(awayMs)}.`));
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
