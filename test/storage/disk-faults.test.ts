@@ -15,8 +15,8 @@ const FIRST = Number(process.env["DIBS_DISK_SEED"] ?? 1);
 const TORN = RUNS * 10;
 const STEPS = 80;
 
-/** Small segments, so that rotation and compaction happen in every run. */
-const SIZES = { segmentBytes: 6_000, reserveBytes: 4_096, cacheBytesMax: 2_000 };
+/** Small segments and blocks, so that rotation, compaction and new fences happen in every run. */
+const SIZES = { segmentBytes: 6_000, reserveBytes: 4_096, cacheBytesMax: 2_000, fenceBlock: 6 };
 
 function open(
   disk: SimulatedDisk,

@@ -27,10 +27,10 @@ export class Workload {
 
   /** Takes one step; rejects when the engine does. */
   async step(storage: Storage): Promise<void> {
-    this.#clock.advance(this.#below(400));
+    this.#clock.advance(this.#below(2_000));
     const queue = QUEUES[this.#below(QUEUES.length)] as QueueName;
     const dice = this.#below(100);
-    if (dice < 30) await storage.enqueue(queue, this.#newTasks(queue));
+    if (dice < 26) await storage.enqueue(queue, this.#newTasks(queue));
     else if (dice < 50) this.#hold((await storage.claim(queue, this.#asks())).grants);
     else if (dice < 72) await this.#settle(storage, queue);
     else if (dice < 76) await this.#heartbeat(storage, queue);
@@ -39,7 +39,7 @@ export class Workload {
     else if (dice < 88) await storage.prune(queue, 1 + this.#below(20));
     else if (dice < 92) await storage.cancel(queue, this.#someId(queue));
     else if (dice < 94) await storage.requeueDead(queue, 5);
-    else if (dice < 96) await storage.purge(queue, "cancelled", 2);
+    else if (dice < 96) await storage.purge(queue, dice < 95 ? "cancelled" : "ready", 4);
     else if (dice < 98) await storage.forceRelease(queue, this.#someId(queue));
     else await storage.configure(queue, { config: { retention: { completedMax: this.#below(5) } } });
   }
@@ -79,7 +79,7 @@ export class Workload {
   #asks(): { max: number; leaseMs: number; worker: string }[] {
     return Array.from({ length: 1 + this.#below(2) }, (_, i) => ({
       max: 1 + this.#below(3),
-      leaseMs: 1_000 + this.#below(3_000),
+      leaseMs: 1_000 + this.#below(15_000),
       worker: `worker-${i}`,
     }));
   }
@@ -125,7 +125,7 @@ export class Workload {
   }
 
   #take(queue: QueueName): ClaimedTask[] {
-    const mine = this.#held.filter((task) => task.queue === queue).slice(0, 1 + this.#below(3));
+    const mine = this.#held.filter((task) => task.queue === queue).slice(0, 1 + this.#below(6));
     this.#held = this.#held.filter((task) => !mine.includes(task));
     return mine;
   }

@@ -173,6 +173,35 @@ describe("a folder", () => {
     await storage.close();
   });
 
+  it("remembers the key of a task that is gone, after a restart and a compaction", async () => {
+    const folder = await newFolder();
+    const clock = new ManualClock();
+    const open = (): Promise<EmbeddedStorage> =>
+      EmbeddedStorage.open({ folder, clock, segmentBytes: 16_000, reserveBytes: 0 });
+    const keyed = {
+      ...(someTasks(1)[0] as NewTask),
+      idempotencyKey: "order-17",
+      payloadHash: "ab".repeat(32),
+    };
+    let storage = await open();
+    await storage.enqueue(QUEUE, [keyed]);
+    await storage.cancel(QUEUE, [keyed.id]);
+    await storage.purge(QUEUE, "cancelled", 1);
+    for (let round = 0; round < 3; round += 1) {
+      await storage.close();
+      storage = await open();
+      for (let i = 0; i < 20; i += 1) {
+        await storage.enqueue(QUEUE, someTasks(10));
+        await storage.purge(QUEUE, "ready", 10);
+      }
+
+      const again = { ...keyed, id: newTaskId(QUEUE) };
+      expect(await storage.enqueue(QUEUE, [again])).toEqual([{ kind: "pruned", id: keyed.id }]);
+    }
+    expect((await readdir(folder)).sort()).not.toContain("journal-0000000001.log");
+    await storage.close();
+  });
+
   it("is refused to a second opener, who is told the process and the URL", async () => {
     const folder = await newFolder();
     const storage = await EmbeddedStorage.open({ folder, url: "http://127.0.0.1:4510" });

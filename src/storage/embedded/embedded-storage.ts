@@ -77,6 +77,8 @@ export interface EmbeddedOptions {
   readonly disk?: Disk;
   /** Which boot of which machine this is; default the system's. */
   readonly bootId?: string;
+  /** Fences given out for each flush, 2 or more; default about a million. */
+  readonly fenceBlock?: number;
 }
 
 const DEFAULTS = Object.freeze({
@@ -84,6 +86,7 @@ const DEFAULTS = Object.freeze({
   cacheBytesMax: 32 * 1024 * 1024,
   segmentBytes: 32 * 1024 * 1024,
   reserveBytes: 8 * 1024 * 1024,
+  fenceBlock: 1 << 20,
 });
 
 /**
@@ -145,6 +148,7 @@ export class EmbeddedStorage implements Storage {
       segmentBytes: options.segmentBytes ?? DEFAULTS.segmentBytes,
       reserveBytes: options.reserveBytes ?? DEFAULTS.reserveBytes,
       bootId: options.bootId ?? bootId(),
+      fenceBlock: options.fenceBlock ?? DEFAULTS.fenceBlock,
       onBroken: onTrouble,
     });
     const loader = new Loader(engine);

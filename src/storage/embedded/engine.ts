@@ -27,6 +27,8 @@ export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
   /** Bound on the bytes of immutable records kept on the heap. */
   readonly cacheBytesMax: number;
   readonly bootId: string;
+  /** Fences given out for each flush. */
+  readonly fenceBlock: number;
 }
 
 const NO_DETAILS: Details = Object.freeze({});
@@ -62,7 +64,7 @@ export class Engine {
     this.options = options;
     this.clock = options.clock;
     this.journal = new Journal(disk, { ...options, writeHead: (to) => this.#writeHead(to) });
-    this.fences = new FenceBlocks(this.journal);
+    this.fences = new FenceBlocks(this.journal, options.fenceBlock);
   }
 
   findQueue(name: QueueName): QueueState | undefined {

@@ -1,3 +1,4 @@
+import type { TaskId } from "../../task/ids.ts";
 import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
 import { type Engine, newTask, type TaskConstants } from "./engine.ts";
@@ -9,45 +10,44 @@ import { idWords } from "./task-table.ts";
 
 /** Adds tasks: ready at the tail, scheduled when their time has not come, or found by their key (I8). */
 export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTask[]): EnqueueOutcome[] {
-  const outcomes: EnqueueOutcome[] = new Array(tasks.length);
   const now = engine.clock.now();
-  let from = 0;
-  while (from < tasks.length) {
-    const step = new Step(engine, queue);
-    from = plan(engine, queue, tasks, from, now, step, outcomes);
-    step.commit(false);
-  }
+  const step = new Step(engine, queue);
+  const planned = tasks.length > 1 ? new Planned() : undefined;
+  let added = 0;
+  const outcomes = tasks.map((wanted): EnqueueOutcome => {
+    const known =
+      planned?.find(wanted) ?? found(engine, queue, wanted, now) ?? fullness(engine, queue, added);
+    if (known !== undefined) return known;
+    const task = addTask(queue, wanted, now, step);
+    planned?.add(wanted, task);
+    added += 1;
+    return { kind: "enqueued", task };
+  });
+  step.commit(false);
   return outcomes;
 }
 
-/** Plans tasks from `from` on; ends before an id or key that the step itself adds, so that the next step finds it. */
-function plan(
-  engine: Engine,
-  queue: QueueState,
-  tasks: readonly NewTask[],
-  from: number,
-  now: EpochMs,
-  step: Step,
-  outcomes: EnqueueOutcome[],
-): number {
-  const ids = new Set<string>();
-  let added = 0;
-  for (let i = from; i < tasks.length; i += 1) {
-    const task = tasks[i] as NewTask;
-    const key = task.idempotencyKey;
-    if (ids.has(task.id) || (key !== undefined && ids.has(key))) return i;
-    const outcome = found(engine, queue, task, now) ?? fullness(engine, queue, added);
-    if (outcome !== undefined) {
-      outcomes[i] = outcome;
-      continue;
-    }
-    if (tasks.length > 1) ids.add(task.id);
-    // Among the ids: a key that reads like one only splits the step.
-    if (key !== undefined) ids.add(key);
-    outcomes[i] = { kind: "enqueued", task: addTask(queue, task, now, step) };
-    added += 1;
+/** The tasks that the call itself adds: an id or a key may come twice in it. */
+class Planned {
+  readonly #byId = new Map<TaskId, Task>();
+  readonly #byKey = new Map<string, { readonly payloadHash: string | undefined; readonly task: Task }>();
+
+  add(wanted: NewTask, task: Task): void {
+    this.#byId.set(wanted.id, task);
+    const { idempotencyKey: key, payloadHash } = wanted;
+    if (key !== undefined) this.#byKey.set(key, { payloadHash, task });
   }
-  return tasks.length;
+
+  find(wanted: NewTask): EnqueueOutcome | undefined {
+    const sent = this.#byId.get(wanted.id);
+    if (sent !== undefined) return { kind: "enqueued", task: sent };
+    const known = wanted.idempotencyKey === undefined ? undefined : this.#byKey.get(wanted.idempotencyKey);
+    if (known === undefined) return undefined;
+    const { task, payloadHash } = known;
+    return payloadHash === wanted.payloadHash
+      ? { kind: "deduplicated", task }
+      : { kind: "conflict", id: task.id };
+  }
 }
 
 /** A task that is there already: sent again with its id, or with its key. */

@@ -1,9 +1,6 @@
 import type { Journal } from "./journal.ts";
 import { RECORD, writeNumber } from "./records.ts";
 
-/** Fences are taken from blocks of this many; a restart skips what is left of one. */
-const BLOCK = 1 << 20;
-
 /**
  * Gives out fences: one counter for the whole folder, so that they grow with each claim of a task (I2).
  *
@@ -12,14 +9,17 @@ const BLOCK = 1 << 20;
  */
 export class FenceBlocks {
   readonly #journal: Journal;
+  /** Fences of a block; a restart skips what is left of one. */
+  readonly #block: number;
   #next = 1;
   #end = 1;
   /** The end that the journal holds but that is not flushed yet, and the frame that holds it. */
   #written = 1;
   #writtenIn = 0;
 
-  constructor(journal: Journal) {
+  constructor(journal: Journal, block: number) {
     this.#journal = journal;
+    this.#block = block;
   }
 
   /** No fence at or above this number has been used. */
@@ -38,7 +38,7 @@ export class FenceBlocks {
 
   next(): number {
     if (this.#next === this.#end) this.#nextBlock();
-    else if (this.#end - this.#next === BLOCK >>> 1 && this.#written === this.#end) this.#prepare();
+    else if (this.#end - this.#next === this.#block >>> 1 && this.#written === this.#end) this.#prepare();
     const fence = this.#next;
     this.#next = fence + 1;
     return fence;
@@ -57,9 +57,9 @@ export class FenceBlocks {
   }
 
   #extend(): void {
-    writeNumber(this.#journal.begin(), RECORD.fences, this.#written + BLOCK);
+    writeNumber(this.#journal.begin(), RECORD.fences, this.#written + this.#block);
     this.#journal.commit(true);
-    this.#written += BLOCK;
+    this.#written += this.#block;
     this.#writtenIn = this.#journal.sequence;
   }
 }
