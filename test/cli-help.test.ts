@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/program.ts";
@@ -63,6 +64,16 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--config /m);
     expect(help).toMatch(/^ {2}--store /m);
     if (!["serve", "demo"].includes(words)) expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
+  });
+});
+
+describe("docs/cli.md", () => {
+  it("says what every command prints with --json", () => {
+    const rows = readFileSync(new URL("../docs/cli.md", import.meta.url), "utf8")
+      .split("\n")
+      .filter((line) => line.startsWith("| `"))
+      .join("\n");
+    for (const [words] of ALL) expect(rows).toContain(`\`${words}\``);
   });
 });
 
