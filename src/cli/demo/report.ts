@@ -29,8 +29,11 @@ export function showAudit(output: Output, audit: Audit, run: Run, seen: Iterable
     output.print(`${ok ? output.styled("green", "  ok  ") : output.styled("red", "FAULT ")} ${name}`);
   }
   for (const fault of audit.faults) output.print(`       ${fault}`);
+  for (const path of audit.unjudged.slice(0, UNJUDGED_SHOWN)) output.print(`       kept changing: ${path}`);
   output.print(`\n${verdictLine(audit)}`);
 }
+
+const UNJUDGED_SHOWN = 10;
 
 type Latency = NonNullable<Run["queue"]["latency"]>;
 
