@@ -119,6 +119,8 @@ export class EnqueueCall implements MergedCall<readonly EnqueueOutcome[]> {
         return conflict(this.#line.queue, task, outcome);
       case "queue-full":
         return queueFull(this.#line.queue, outcome);
+      case "store-full":
+        return storeFull(this.#line.queue, outcome);
       default:
         return assertNever(outcome);
     }
@@ -154,4 +156,11 @@ function queueFull(queue: QueueName, { depth, limit }: OutcomeOf<"queue-full">):
   return new QueueFullError(`Queue ${queue} is full: ${depth} unfinished tasks, the limit is ${limit}`, {
     details: { queue, depth, limit },
   });
+}
+
+function storeFull(queue: QueueName, { tasks, limit }: OutcomeOf<"store-full">): DibsError {
+  return new QueueFullError(
+    `The store is full: ${tasks} tasks of all queues, finished ones included, the limit is ${limit}`,
+    { details: { queue, tasks, limit } },
+  );
 }

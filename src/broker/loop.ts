@@ -89,7 +89,10 @@ export class Loop {
     this.#wakeAt = Number.POSITIVE_INFINITY;
     const reason = error instanceof Error ? error.message : String(error);
     this.#trouble = `the ${this.#options.name} loop fails: ${reason}`;
-    this.#options.logger.warn({ loop: this.#options.name, error, retryMs }, "a round of the loop failed");
+    this.#options.logger.warn(
+      { loop: this.#options.name, err: error, retryMs },
+      "a round of the loop failed",
+    );
     return retryMs;
   }
 }

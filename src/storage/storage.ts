@@ -146,8 +146,10 @@ export type EnqueueOutcome =
   | { readonly kind: "pruned"; readonly id: TaskId }
   /** The key was seen with another payload. */
   | { readonly kind: "conflict"; readonly id: TaskId }
-  /** `maxDepth` is reached, or the engine's bound on memory (`limit` is then that bound, in tasks). */
-  | { readonly kind: "queue-full"; readonly depth: number; readonly limit: number };
+  /** The queue's `maxDepth` is reached. */
+  | { readonly kind: "queue-full"; readonly depth: number; readonly limit: number }
+  /** The engine's own bound on tasks, finished ones included, is reached. */
+  | { readonly kind: "store-full"; readonly tasks: number; readonly limit: number };
 
 export interface ClaimAsk {
   /** 0 to `LIMITS.claimMax`. */

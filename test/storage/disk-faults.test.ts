@@ -9,14 +9,14 @@ import { SimulatedDisk, seeded } from "./simulated-disk.ts";
 import { fingerprint, Workload } from "./workload.ts";
 
 /** How many seeds each kind of disaster is tried with; more with DIBS_DISK_RUNS. */
-const RUNS = Number(process.env["DIBS_DISK_RUNS"] ?? 80);
+const RUNS = Number(process.env["DIBS_DISK_RUNS"] ?? 60);
 const FIRST = Number(process.env["DIBS_DISK_SEED"] ?? 1);
 /** How many bytes of the tail are cut one by one. */
 const TORN = RUNS * 10;
-const STEPS = 80;
+const STEPS = 100;
 
 /** Small segments and blocks, so that rotation, compaction and new fences happen in every run. */
-const SIZES = { segmentBytes: 6_000, reserveBytes: 4_096, cacheBytesMax: 2_000, fenceBlock: 6 };
+const SIZES = { segmentBytes: 2_500, reserveBytes: 4_096, cacheBytesMax: 2_000, fenceBlock: 6 };
 
 function open(
   disk: SimulatedDisk,

@@ -6,11 +6,11 @@ import { SimulatedDisk, seeded } from "./simulated-disk.ts";
 import { fingerprint, Workload } from "./workload.ts";
 
 /** How many folders live through a series of ends; more with DIBS_DISK_RUNS. */
-const RUNS = Number(process.env["DIBS_DISK_RUNS"] ?? 80);
+const RUNS = Number(process.env["DIBS_DISK_RUNS"] ?? 60);
 const FIRST = Number(process.env["DIBS_DISK_SEED"] ?? 1);
 const LIVES = 8;
 const STEPS_MAX = 25;
-const SIZES = { segmentBytes: 6_000, reserveBytes: 4_096, cacheBytesMax: 2_000, fenceBlock: 6 };
+const SIZES = { segmentBytes: 2_500, reserveBytes: 4_096, cacheBytesMax: 2_000, fenceBlock: 6 };
 
 type End = "close" | "kill" | "power cut" | "failed flush";
 const ENDS: readonly End[] = ["close", "kill", "power cut", "failed flush"];

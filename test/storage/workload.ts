@@ -36,12 +36,16 @@ export class Workload {
     else if (dice < 76) await this.#heartbeat(storage, queue);
     else if (dice < 79) await storage.promoteDue(queue, 20);
     else if (dice < 82) await storage.reapExpired(queue, 20);
-    else if (dice < 88) await storage.prune(queue, 1 + this.#below(20));
-    else if (dice < 92) await storage.cancel(queue, this.#someId(queue));
-    else if (dice < 94) await storage.requeueDead(queue, 5);
-    else if (dice < 96) await storage.purge(queue, dice < 95 ? "cancelled" : "ready", 4);
+    else if (dice < 85) await storage.prune(queue, 1 + this.#below(20));
+    else if (dice < 88) await storage.cancel(queue, this.#someId(queue));
+    else if (dice < 90) await storage.requeueDead(queue, 5);
+    else if (dice < 97) await storage.purge(queue, this.#purged(), 10);
     else if (dice < 98) await storage.forceRelease(queue, this.#someId(queue));
     else await storage.configure(queue, { config: { retention: { completedMax: this.#below(5) } } });
+  }
+
+  #purged(): "ready" | "completed" | "dead" | "cancelled" {
+    return (["ready", "completed", "dead", "cancelled"] as const)[this.#below(4)] as "ready";
   }
 
   #below(n: number): number {

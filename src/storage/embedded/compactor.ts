@@ -68,9 +68,12 @@ export class Compactor {
   }
 
   #isDue(): boolean {
-    const { journal, liveBytesTotal, options } = this.#engine;
+    const { journal, liveBytes, liveBytesTotal, options } = this.#engine;
     if (journal.segments.length < 2 || journal.broken !== undefined) return false;
-    return journal.bytes > 2 * liveBytesTotal + options.segmentBytes;
+    if (journal.bytes > 2 * liveBytesTotal + options.segmentBytes) return true;
+    // On a full disk any room counts: the oldest segment goes as soon as half of it is dead.
+    const oldest = journal.segments[0] as Segment;
+    return journal.full && oldest.length > 2 * (liveBytes[oldest.number] ?? 0);
   }
 
   #isOverdue(): boolean {

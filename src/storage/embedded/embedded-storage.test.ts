@@ -223,10 +223,10 @@ describe("a folder", () => {
       "enqueued",
       "enqueued",
       "enqueued",
-      "queue-full",
-      "queue-full",
+      "store-full",
+      "store-full",
     ]);
-    expect(outcomes[4]).toEqual({ kind: "queue-full", depth: 3, limit: 3 });
+    expect(outcomes[4]).toEqual({ kind: "store-full", tasks: 3, limit: 3 });
   });
 
   it("reads payloads back that are no longer in memory", async () => {

@@ -103,5 +103,5 @@ function fullness(engine: Engine, queue: QueueState, added: number): EnqueueOutc
   }
   const { tasksMax } = engine.options;
   const tasks = engine.table.size + added;
-  return tasks >= tasksMax ? { kind: "queue-full", depth: tasks, limit: tasksMax } : undefined;
+  return tasks >= tasksMax ? { kind: "store-full", tasks, limit: tasksMax } : undefined;
 }
