@@ -38,7 +38,7 @@ export class Undelivered {
   #report(tasks: readonly ClaimedTask[], error: unknown): void {
     const queues = new Set<QueueName>(tasks.map((task) => task.queue));
     this.#logger.warn(
-      { error, tasks: tasks.length, queues: [...queues] },
+      { err: error, tasks: tasks.length, queues: [...queues] },
       "tasks of a vanished caller could not be given back; they come back when their leases end",
     );
   }
