@@ -27,9 +27,9 @@ function liveBytes(): number {
 }
 
 const duties = {
-  /** Opens an engine in a fresh folder and enqueues `depth` tasks. */
-  async fill(depth: number) {
-    engine = await openScratchEngine("process");
+  /** Opens an engine in a fresh folder and enqueues `depth` tasks; with or without the cache of recent payloads. */
+  async fill({ depth, cached }: { depth: number; cached: boolean }) {
+    engine = await openScratchEngine("process", cached ? {} : { cacheBytesMax: 0 });
     // Tables and caches of constant size exist before the first measurement, so that they count for no task.
     await fill(engine.storage, QUEUE, 1);
     const before = liveBytes();
@@ -76,11 +76,6 @@ const duties = {
 
   async close() {
     await opened().close();
-  },
-
-  /** Closes and keeps the folder. */
-  async stop() {
-    await opened().storage.close();
   },
 
   /** Opens a folder that has tasks and claims one; the times count from the call. */

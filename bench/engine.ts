@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Broker } from "../src/broker/broker.ts";
 import type { DeliveryLedger } from "../src/lab/delivery.ts";
 import { payloadOf } from "../src/lab/payload.ts";
-import { EmbeddedStorage } from "../src/storage/embedded/embedded-storage.ts";
+import { type EmbeddedOptions, EmbeddedStorage } from "../src/storage/embedded/embedded-storage.ts";
 import type { Storage } from "../src/storage/storage.ts";
 import { newTaskId, parseQueueName, type QueueName } from "../src/task/ids.ts";
 import { LIMITS } from "../src/task/limits.ts";
@@ -20,9 +21,12 @@ export interface ScratchEngine {
   close(): Promise<void>;
 }
 
-export async function openScratchEngine(durability: Durability): Promise<ScratchEngine> {
+export async function openScratchEngine(
+  durability: Durability,
+  options: EmbeddedOptions = {},
+): Promise<ScratchEngine> {
   const folder = await mkdtemp(join(tmpdir(), "dibs-bench-"));
-  const storage = await EmbeddedStorage.open({ folder, durability });
+  const storage = await EmbeddedStorage.open({ ...options, folder, durability });
   return {
     storage,
     folder,
@@ -47,7 +51,7 @@ export async function openScratchBroker(durability: Durability): Promise<Scratch
   };
 }
 
-/** Enqueues `count` tasks with different payloads in calls of a thousand. */
+/** Enqueues `count` tasks with different payloads in calls of a thousand, with a turn of the event loop after each. */
 export async function fill(
   storage: Storage,
   queue: QueueName,
@@ -63,6 +67,7 @@ export async function fill(
       if (outcome.kind !== "enqueued") throw new Error(`Filling the queue was answered "${outcome.kind}"`);
       onEnqueued?.(outcome.task.id);
     }
+    await nextTurn();
   }
 }
 

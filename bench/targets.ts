@@ -20,6 +20,7 @@ export const TARGETS = {
   depthP50: atMost("claim P50 at 1M pending", "× 1k", 1.2, 1.1),
   restart: atMost("restart, embedded, 1M pending", "s", 4, 2),
   heapATask: atMost("heap per pending task beyond the payload cache", "bytes", 150, 60),
+  fillPause: atMost("GC pause max while a million come in", "ms", 20, 10),
   gcPause: atMost("GC pause max under sustained load", "ms", 20, 10),
   loopDelay: atMost("event-loop delay P99 under sustained load", "ms", 10, 5),
   httpClaimP50: atMost("HTTP claim P50 at concurrency 1, embedded", "× POST no-op", 1.6, 1.35),
