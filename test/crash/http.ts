@@ -40,6 +40,10 @@ export class Http {
     return this.#send("PATCH", path, JSON.stringify(body));
   }
 
+  delete(path: string): Promise<Reply> {
+    return this.#send("DELETE", path);
+  }
+
   close(): void {
     this.#agent.destroy();
   }
