@@ -331,6 +331,38 @@ describe("a worker on a bad day", () => {
     expect(errors.every(({ code }) => code === "shutting_down")).toBe(true);
   });
 
+  it("hands back a task that comes while it closes", async () => {
+    const ran: unknown[] = [];
+    const worker = work(({ task }) => void ran.push(task.payload), { concurrency: 1 });
+    let closed: Promise<void> | undefined;
+    proxy.fateOf = (path) => {
+      // The settle of the first task is on its way, and asks for the second.
+      if (path === "/v1/settle") closed ??= worker.close();
+      return "pass";
+    };
+
+    const outcomes = await direct.enqueueMany("q", ["first", "second"]);
+    await expect.poll(() => closed !== undefined).toBe(true);
+    await closed;
+
+    expect(ran).toEqual(["first"]);
+    expect(await direct.task(outcomes[1]?.task as { id: string })).toMatchObject({
+      state: "ready",
+      attempt: 0,
+    });
+  });
+
+  it("does not storm a server that answers its claims at once with nothing", async () => {
+    proxy.fateOf = (path) => (path === "/v1/claims" ? { status: 204, body: "" } : "pass");
+    const startedAt = performance.now();
+    work(() => {}, {}, { waitMs: 20_000 });
+
+    await expect.poll(() => proxy.countOf("/v1/claims"), { interval: 5 }).toBeGreaterThan(12);
+
+    // Ten pauses of 20 ms, which no machine makes shorter.
+    expect(performance.now() - startedAt).toBeGreaterThan(190);
+  });
+
   it("asks for as many tasks as it has slots, and settles each with the claim of the next", async () => {
     await direct.enqueueMany(
       "q",

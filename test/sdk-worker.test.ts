@@ -252,6 +252,20 @@ describe.each(PLACES)("a worker on $name", ({ open }) => {
       });
     });
 
+    it("has failed also when its handler brings a result after its time", async () => {
+      const worker = dibs.work("q", ({ signal }) => untilAborted(signal).catch(() => "late"), {
+        timeoutMs: 50,
+      });
+
+      const task = await dibs.enqueue("q", 1, { maxAttempts: 1 });
+      await next<FailedEvent>(worker, "failed");
+
+      expect(await dibs.task(task)).toMatchObject({
+        state: "dead",
+        lastError: expect.stringMatching(/longer than timeoutMs 50/),
+      });
+    });
+
     it("aborts with `cancelled` when somebody cancels its task", async () => {
       const worker = dibs.work("q", ({ signal }) => untilAborted(signal), { leaseMs: 1_000 });
       const task = await dibs.enqueue("q");
