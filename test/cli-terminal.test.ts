@@ -18,7 +18,8 @@ function atTerminal(line: string, env: Readonly<Record<string, string>> = {}): C
   const command = `stty cols 60 2>/dev/null; '${process.execPath}' '${MAIN}' ${line}`;
   return new Command([], {
     through: ["script", "-qec", `bash -c "${command}"`, "/dev/null"],
-    env: { DIBS_URL: server.url, TERM: "xterm-256color", ...env },
+    // With CI set, Node believes that no terminal shows colours.
+    env: { DIBS_URL: server.url, TERM: "xterm-256color", CI: "", ...env },
   });
 }
 
