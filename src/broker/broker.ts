@@ -41,6 +41,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** Why not. */
   readonly reason?: string;
+  /** True when only a restart can help. */
+  readonly isFinal?: boolean;
 }
 
 /** Asked for no task of a queue that nobody has: does the work of a claim, and nothing else. */
@@ -223,9 +225,11 @@ export class Broker {
   /** Whether this broker should be sent work: the engine is well, the loops run, and it does not drain. */
   readiness(): Readiness {
     const { claims, dueTimer, pruner } = this.#parts;
+    const trouble = this.#storage.trouble();
+    if (trouble?.isFinal === true) return { ready: false, reason: trouble.reason, isFinal: true };
     const reason = claims.isDraining
       ? "the broker drains"
-      : (this.#storage.trouble() ?? dueTimer.trouble ?? pruner.trouble);
+      : (trouble?.reason ?? dueTimer.trouble ?? pruner.trouble);
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 

@@ -599,7 +599,6 @@ describe("errors that many routes share", () => {
       const { status, headers } = await witness.ask(broken, name, FILLINGS[name]);
       expect([status, headers.get("retry-after")], name).toEqual([503, "1"]);
     }
-    expect((await broken.get("/healthz")).status).toBe(200);
     await broken.server.close();
   });
 

@@ -9,7 +9,12 @@ export function healthRoutes(
   isDraining: () => boolean,
 ): Answerings<"healthz" | "readyz" | "metrics"> {
   return {
-    healthz: () => objectAnswer({ status: "ok" }),
+    // Alive as long as waiting can help: an engine that stopped for good needs a restart, a full disk does not.
+    healthz() {
+      const { isFinal, reason } = broker.readiness();
+      if (isFinal === true) throw new StorageUnavailableError(reason ?? "The storage engine stopped");
+      return objectAnswer({ status: "ok" });
+    },
 
     readyz() {
       if (isDraining()) throw new ShuttingDownError("The server drains");

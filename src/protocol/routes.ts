@@ -293,9 +293,9 @@ export const ROUTES = {
     method: "GET",
     path: "/healthz",
     group: "The server",
-    summary: "Is the process alive",
+    summary: "Is the process alive, and its engine not stopped for good",
     answers: { 200: { means: "Yes.", schema: messages.HealthAnswer } },
-    errors: [],
+    errors: ["storage_unavailable"],
     open: true,
   },
   readyz: {

@@ -129,13 +129,19 @@ export interface Storage {
   subscribe(listener: (event: StorageEvent) => void): () => void;
 
   /** What an operator should know of the engine's health; undefined when all is well. */
-  trouble(): string | undefined;
+  trouble(): Trouble | undefined;
 
   /**
    * Finishes what is under way, makes it durable and lets go of all resources. Again is harmless; every other
    * call after it throws `StorageUnavailableError`.
    */
   close(): Promise<void>;
+}
+
+export interface Trouble {
+  readonly reason: string;
+  /** True when only opening the engine again can end it. */
+  readonly isFinal: boolean;
 }
 
 export type EnqueueOutcome =

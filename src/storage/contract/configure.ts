@@ -94,6 +94,7 @@ export function configureContract(suite: Suite): void {
   });
 
   suite.reopenTest("keeps configuration and pause across close and reopen", async (stage) => {
+    await stage.configure({ maxAttempts: 9 });
     await stage.storage.configure(QUEUE, {
       paused: true,
       config: {

@@ -134,7 +134,7 @@ describe("durability power", () => {
     await expect(storage.snapshot(QUEUE)).rejects.toThrow("Restart it");
     expect(disk.flushes).toHaveLength(0);
     expect(troubles).toHaveLength(1);
-    expect(storage.trouble()).toContain("EIO");
+    expect(storage.trouble()).toMatchObject({ isFinal: true, reason: expect.stringContaining("EIO") });
   });
 });
 

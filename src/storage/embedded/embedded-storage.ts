@@ -23,6 +23,7 @@ import type {
   SettleReply,
   Storage,
   StorageEvent,
+  Trouble,
 } from "../storage.ts";
 import { planClaim } from "./claim.ts";
 import { Compactor } from "./compactor.ts";
@@ -80,6 +81,8 @@ export interface EmbeddedOptions {
   /** Fences given out for each flush, 2 or more; default about a million. */
   readonly fenceBlock?: number;
 }
+
+const CLOSED = "The storage is closed";
 
 const DEFAULTS = Object.freeze({
   tasksMax: 10_000_000,
@@ -285,9 +288,12 @@ export class EmbeddedStorage implements Storage {
     return () => this.#engine.listeners.delete(listener);
   }
 
-  trouble(): string | undefined {
-    if (this.#trouble !== undefined) return this.#trouble.message;
-    return this.#engine.journal.full ? diskFull().message : undefined;
+  trouble(): Trouble | undefined {
+    if (this.#closing !== undefined) return { reason: CLOSED, isFinal: true };
+    const { journal } = this.#engine;
+    if (journal.broken !== undefined) return { reason: journal.stopped().message, isFinal: true };
+    if (this.#trouble !== undefined) return { reason: this.#trouble.message, isFinal: false };
+    return journal.full ? { reason: diskFull().message, isFinal: false } : undefined;
   }
 
   close(): Promise<void> {
@@ -316,7 +322,7 @@ export class EmbeddedStorage implements Storage {
   /** Runs a verb, and answers when all that it saw and did is as durable as the mode promises. */
   #do<T>(verb: () => T): Promise<T> {
     try {
-      if (this.#closing !== undefined) throw new StorageUnavailableError("The storage is closed");
+      if (this.#closing !== undefined) throw new StorageUnavailableError(CLOSED);
       const { journal } = this.#engine;
       if (journal.broken !== undefined) throw journal.stopped();
       const value = verb();
