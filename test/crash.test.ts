@@ -49,8 +49,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  http.close();
-  await server.stop();
+  http?.close();
+  await server?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
