@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../src/clock.ts";
-import { aTask, completed, QUEUE } from "../../src/storage/contract/builders.ts";
+import { aTask, completed, QUEUE, tasks } from "../../src/storage/contract/builders.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
 import type { Durability } from "../../src/storage/embedded/journal.ts";
 import { CorruptJournalError } from "../../src/storage/embedded/recover.ts";
@@ -47,6 +47,17 @@ async function outliveFirstSegment(storage: EmbeddedStorage, disk: SimulatedDisk
     await storage.purge(QUEUE, "completed", 500);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Names of the files that are made on a disk from now on. */
+function filesMadeOn(disk: SimulatedDisk): readonly string[] {
+  const made: string[] = [];
+  const openFile = disk.open.bind(disk);
+  disk.open = (name, options) => {
+    if (options.create) made.push(name);
+    return openFile(name, options);
+  };
+  return made;
 }
 
 describe("fences", () => {
@@ -125,23 +136,118 @@ describe("a flush", () => {
   });
 });
 
+describe("compaction", () => {
+  const KEPT = 20;
+  const CUTS = 30;
+
+  /** The disk as a power cut in the moment of a removal would leave it, in several ways each time. */
+  function cutAtRemovals(disk: SimulatedDisk): SimulatedDisk[] {
+    const left: SimulatedDisk[] = [];
+    const remove = disk.remove.bind(disk);
+    disk.remove = (name) => {
+      remove(name);
+      if (segmentNumbers([name]).length > 0)
+        for (let cut = 0; cut < CUTS; cut += 1) left.push(disk.afterPowerCut(seeded(left.length)));
+    };
+    return left;
+  }
+
+  async function expectKept(left: readonly SimulatedDisk[]): Promise<void> {
+    expect(left.length).toBeGreaterThan(0);
+    for (const disk of left) {
+      const storage = await open(disk, { bootId: "boot-2" });
+      expect((await storage.snapshot(QUEUE))?.counts.scheduled).toBe(KEPT);
+    }
+  }
+
+  it("leaves all that is seen as it was, also for the next process", async () => {
+    for (const seed of SEEDS.slice(0, 5)) {
+      const clock = new ManualClock();
+      const disk = new SimulatedDisk();
+      const storage = await EmbeddedStorage.open({ disk, clock, durability: "process", ...SIZES });
+      const workload = new Workload(seeded(seed), clock);
+      for (let step = 0; disk.list().includes(segmentName(2)) || step < 50; step += 1) {
+        expect(step).toBeLessThan(2_000);
+        await workload.step(storage);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+
+      const next = await EmbeddedStorage.open({ disk: disk.afterKill(), clock, ...SIZES });
+
+      expect(await fingerprint(next), `seed ${seed}`).toBe(await fingerprint(storage));
+    }
+  });
+
+  it("has flushed what it wrote again before it removes a segment", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, tasks(KEPT, { delayMs: 1_000 }));
+    const left = cutAtRemovals(disk);
+
+    await outliveFirstSegment(storage, disk);
+
+    await expectKept(left);
+  });
+
+  it("has flushed it also when callers never let a flush in the background end", async () => {
+    const disk = new SimulatedDisk();
+    const openFile = disk.open.bind(disk);
+    disk.open = (name, options) => {
+      const file = openFile(name, options);
+      file.sync = () => new Promise(() => {});
+      return file;
+    };
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, tasks(KEPT, { delayMs: 1_000 }));
+    const left = cutAtRemovals(disk);
+
+    await outliveFirstSegment(storage, disk);
+
+    await expectKept(left);
+  });
+});
+
 describe("the journal", () => {
   it("opens again after an orderly close without writing the journal anew", async () => {
     const disk = new SimulatedDisk();
     const storage = await open(disk);
     await storage.enqueue(QUEUE, [aTask({ payload: '"kept"' })]);
     await storage.close();
-    const made: string[] = [];
-    const openFile = disk.open.bind(disk);
-    disk.open = (name, options) => {
-      if (options.create) made.push(name);
-      return openFile(name, options);
-    };
 
-    const again = await open(disk);
+    for (const seed of SEEDS) {
+      const left = disk.afterPowerCut(seeded(seed));
+      const made = filesMadeOn(left);
+      const again = await open(left, { bootId: "boot-2" });
 
-    expect(made).toEqual([]);
-    expect((await again.snapshot(QUEUE))?.counts.ready).toBe(1);
+      expect(made).toEqual([]);
+      expect((await again.snapshot(QUEUE))?.counts.ready).toBe(1);
+    }
+  });
+
+  it("refuses damage to what an orderly close had flushed, also after a restart of the machine", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, [aTask()]);
+    const { length } = disk.content(segmentName(1));
+    await storage.enqueue(QUEUE, [aTask()]);
+    await storage.close();
+
+    disk.flip(segmentName(1), length + 40);
+
+    await expect(open(disk, { bootId: "boot-2" })).rejects.toThrow(CorruptJournalError);
+  });
+
+  it("refuses a hole in what the same boot wrote, also when an earlier boot made the segment", async () => {
+    const disk = new SimulatedDisk();
+    await (await open(disk)).close();
+    const storage = await open(disk, { bootId: "boot-2" });
+    const { length } = disk.content(segmentName(1));
+    for (let time = 0; time < 3; time += 1) await storage.enqueue(QUEUE, [aTask()]);
+
+    const left = disk.afterKill();
+    left.flip(segmentName(1), length + 40);
+
+    await expect(open(left, { bootId: "boot-2" })).rejects.toThrow(CorruptJournalError);
   });
 
   it("refuses a hole that the same boot left behind, when the segment that told of the boot is gone", async () => {
@@ -162,6 +268,17 @@ describe("the journal", () => {
     left.flip(name, (frames[0] as number) + 40);
 
     await expect(open(left)).rejects.toThrow(CorruptJournalError);
+  });
+
+  it("refuses a folder whose first segment is missing, also when none was ever removed", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    while (!disk.list().includes(segmentName(3))) await storage.enqueue(QUEUE, tasks(10));
+
+    const left = disk.afterKill();
+    left.remove(segmentName(1));
+
+    await expect(open(left)).rejects.toThrow(segmentName(1));
   });
 
   it("lets work go on when the disk is full, and loses nothing of it", async () => {

@@ -20,6 +20,8 @@ class Inode {
   seen: Buffer = Buffer.alloc(0);
   synced: Buffer = Buffer.alloc(0);
   pending: Change[] = [];
+  /** True when a flush failed: what a reader sees and the platter differ also where nothing is pending. */
+  hasLost = false;
 }
 
 type Entries = ReadonlyMap<string, Inode>;
@@ -183,14 +185,19 @@ class SimulatedFile implements DiskFile {
   }
 
   syncNow(): void {
+    if (this.#disk.dead) this.#disk.failed();
     const { pending } = this.#inode;
-    // After a failed flush the cache shows what the platter may never get: nothing is pending any more.
+    // After a failed flush the cache shows what the platter never gets, unless it is written again: nothing is
+    // pending any more, and the next flush succeeds without it.
     this.#inode.pending = [];
+    const hadLost = this.#inode.hasLost;
+    this.#inode.hasLost ||= pending.length > 0;
     if (this.#disk.step(false) < 1) this.#disk.failed();
-    this.#inode.pending = pending;
+    this.#inode.hasLost = hadLost;
     this.#disk.syncs += 1;
-    this.#inode.synced = this.#inode.seen;
-    this.#inode.pending = [];
+    this.#inode.synced = hadLost
+      ? pending.reduce((content, change) => changed(content, change), this.#inode.synced)
+      : this.#inode.seen;
   }
 
   close(): void {}
