@@ -3,6 +3,7 @@ import type { TaskId } from "../../task/ids.ts";
 import { newTaskId } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
 import {
+  aQueue,
   aTask,
   completed,
   nacked,
@@ -528,8 +529,13 @@ function strangers(suite: Suite): void {
       const task = await stage.claimOne();
       const foreign = { ...task, id: `letters~${task.id.slice(-16)}` as TaskId };
 
-      const { outcomes } = await stage.storage.settle(QUEUE, [completed(foreign)]);
-      assert.deepEqual(outcomes, [{ kind: "not-found" }]);
+      const here = await stage.storage.settle(QUEUE, [completed(foreign)]);
+      const nowhere = await stage.storage.settle(aQueue("nowhere"), [completed(task)], [{ max: 1 }]);
+
+      assert.deepEqual(here.outcomes, [{ kind: "not-found" }]);
+      assert.deepEqual(nowhere.outcomes, [{ kind: "not-found" }]);
+      assert.deepEqual(nowhere.claim, { grants: [[]], more: false });
+      assert.deepEqual(await stage.storage.queues(), [QUEUE]);
       await stage.taskIn(task.id, "leased");
     },
   );
