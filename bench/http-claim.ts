@@ -3,6 +3,7 @@ import { PAYLOAD_BYTES } from "../src/lab/payload.ts";
 import {
   type Candidate,
   latencyNs,
+  type Measurement,
   perSecond,
   type RunOptions,
   ratioOf,
@@ -10,13 +11,15 @@ import {
   seriesNamed,
 } from "../src/lab/run.ts";
 import { judge } from "../src/lab/target.ts";
-import { closedLoop, expectStatus, HttpLoad, taskIn } from "./http-load.ts";
+import { type ClosedLoop, closedLoop, expectStatus, HttpLoad, taskIn } from "./http-load.ts";
 import { TARGETS } from "./targets.ts";
 
 const DEPTH = 100_000;
 /** More than the server answers in a second, so that a claim always finds a task. */
 const CLAIMS_PER_SECOND_MAX = 40_000;
 const CONNECTIONS = 50;
+/** The fill before a trial leaves the server's compiled code cold; this long it is asked without being measured. */
+const SETTLE_SECONDS = 0.5;
 
 /** How much does a claim over HTTP cost beyond HTTP itself? */
 export const httpClaim: Benchmark = {
@@ -65,7 +68,7 @@ function findings(series: Awaited<ReturnType<typeof runInterleaved>>): Findings 
     targets: [judge(TARGETS.httpClaimP50, one), judge(TARGETS.httpClaims, many)],
     notes: [
       "The server has a process of its own; the client is this one, with raw sockets. Both routes get the same body and " +
-        "pass the same hooks. Every trial claims from a fresh queue, with leases that outlive it.",
+        "pass the same hooks. Every trial is preceded by half a second that is not measured, and claims from a fresh queue, with leases that outlive it.",
     ],
   };
 }
@@ -76,15 +79,10 @@ function noop(load: HttpLoad, connections: number): Candidate {
     async measure({ seconds }) {
       const queue = await load.freshQueue(1);
       const request = queue.noopRequest();
-      await load.server.call("observe", undefined);
-      const { latency, ...done } = await closedLoop({
-        connections: await load.connections(connections),
-        seconds,
+      return timed(load, connections, seconds, {
         request: () => request,
         onAnswer: (answer) => expectStatus(answer, 200),
       });
-      const process = await load.server.call("observed", undefined);
-      return { ...done, errors: 0, latencies: { answer: latency }, process };
     },
   };
 }
@@ -93,18 +91,29 @@ function claim(load: HttpLoad, connections: number): Candidate {
   return {
     name: `claim × ${connections}`,
     async measure({ seconds }) {
-      const queue = await load.freshQueue(DEPTH + Math.ceil(CLAIMS_PER_SECOND_MAX * seconds));
+      const queue = await load.freshQueue(
+        DEPTH + Math.ceil(CLAIMS_PER_SECOND_MAX * (seconds + SETTLE_SECONDS)),
+      );
       const request = queue.claimRequest();
-      await load.server.call("observe", undefined);
-      const { latency, ...done } = await closedLoop({
-        connections: await load.connections(connections),
-        seconds,
+      const measurement = await timed(load, connections, seconds, {
         request: () => request,
         onAnswer: (answer) => queue.ledger.claimed(taskIn(answer).id),
       });
-      const process = await load.server.call("observed", undefined);
-      const delivery = await queue.audit();
-      return { ...done, errors: 0, latencies: { answer: latency }, process, delivery };
+      return { ...measurement, delivery: await queue.audit() };
     },
   };
+}
+
+async function timed(
+  load: HttpLoad,
+  count: number,
+  seconds: number,
+  traffic: Pick<ClosedLoop, "request" | "onAnswer">,
+): Promise<Measurement> {
+  const connections = await load.connections(count);
+  await closedLoop({ ...traffic, connections, seconds: SETTLE_SECONDS });
+  await load.server.call("observe", undefined);
+  const { latency, ...done } = await closedLoop({ ...traffic, connections, seconds });
+  const process = await load.server.call("observed", undefined);
+  return { ...done, errors: 0, latencies: { answer: latency }, process };
 }

@@ -3,7 +3,7 @@ import { createServer } from "../src/http/server.ts";
 import { ProcessObserver } from "../src/lab/process-observer.ts";
 import { parseQueueName } from "../src/task/ids.ts";
 import { serveDuties } from "./child.ts";
-import { collectGarbage, fill, openScratchBroker, pendingIn } from "./engine.ts";
+import { fill, openScratchBroker, pendingIn } from "./engine.ts";
 
 /** The process under test of the HTTP benchmarks: the whole server, and one route that does nothing. */
 const engine = await openScratchBroker("process");
@@ -29,7 +29,6 @@ const duties = {
   async fill({ queue, count }: { queue: string; count: number }): Promise<string[]> {
     const ids: string[] = [];
     await fill(engine.storage, queueNamed(queue), count, (id) => ids.push(id));
-    collectGarbage();
     return ids;
   },
 
