@@ -83,6 +83,7 @@ async function openStorage(config: Config, { logger }: StartOptions): Promise<Em
     tasksMax: config.tasksMax,
     onWait: (reason) => logger.warn({}, reason),
     onProgress: (done, total) => logger.debug({ done, total }, "Reading the journal"),
+    onCut: (cut) => logger.warn({}, cut),
     onTrouble: (err) => logger.error({ err }, "The store is in trouble"),
   });
 }

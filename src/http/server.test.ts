@@ -110,7 +110,7 @@ describe("the log", () => {
   });
 
   it("says where the server listens, and that it drains", async () => {
-    const { lines, logger } = recording("info");
+    const { lines, logger } = recording("debug");
     const serving = await Serving.start({ logger });
     await serving[Symbol.asyncDispose]();
 

@@ -97,7 +97,7 @@ class HttpServer implements DibsServer {
     // The name means two addresses on most machines; the server has one.
     await this.app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
     const url = urlOf(this.app.server.address() as AddressInfo);
-    this.#logger.info({ url }, `Listening on ${url}`);
+    this.#logger.debug({ url }, `Listening on ${url}`);
     return url;
   }
 

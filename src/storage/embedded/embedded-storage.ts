@@ -42,7 +42,7 @@ import { NodeDisk } from "./node-disk.ts";
 import { prune, purge } from "./prune.ts";
 import type { QueueState } from "./queue-state.ts";
 import { writeBoot } from "./records.ts";
-import { recover } from "./recover.ts";
+import { CorruptJournalError, recover } from "./recover.ts";
 import { heartbeat, settle } from "./settle.ts";
 import { Step } from "./step.ts";
 
@@ -72,6 +72,8 @@ export interface EmbeddedOptions {
   readonly onWait?: (reason: string) => void;
   /** Told while a long journal is read: bytes done, and of all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told, in a sentence, what recovery cut after an unclean end: nothing that was acknowledged and kept. */
+  readonly onCut?: (cut: string) => void;
   /** Told of what went wrong in the background. Default: nothing; {@link EmbeddedStorage.trouble} says it too. */
   readonly onTrouble?: (error: Error) => void;
   /** In the place of the folder's files, and without a lock; for tests. */
@@ -130,7 +132,8 @@ export class EmbeddedStorage implements Storage {
       return opened;
     } catch (error) {
       await lock?.release();
-      throw error;
+      const { folder } = options;
+      throw error instanceof CorruptJournalError && folder !== undefined ? error.inFolder(folder) : error;
     }
   }
 
@@ -159,6 +162,7 @@ export class EmbeddedStorage implements Storage {
       bootId: engine.options.bootId,
       flush: durability !== "none",
       onProgress: options.onProgress ?? (() => {}),
+      onCut: options.onCut ?? (() => {}),
     });
     loader.finish();
     engine.oldestSegment = recovered.segments[0]?.number ?? 1;

@@ -1,4 +1,4 @@
-import { DibsError, type DibsErrorOptions } from "../../task/errors.ts";
+import { DibsError } from "../../task/errors.ts";
 import { type Disk, type DiskFile, isDiskFull } from "./disk.ts";
 import { FRAME, FRAME_KIND, type Frame, readFrame } from "./frame.ts";
 import { RECORD, read } from "./records.ts";
@@ -16,12 +16,22 @@ MAGIC.writeUInt32LE(FRAME.magic);
 
 /** The journal is damaged where it must not be: nothing was changed, nothing is opened. */
 export class CorruptJournalError extends DibsError {
-  constructor(file: string, offset: number, why: string, options: DibsErrorOptions = {}) {
+  readonly #why: string;
+
+  constructor(file: string, offset: number, why: string, folder?: string) {
+    const place = folder === undefined ? file : `${file} in ${folder}`;
     super(
       "storage_unavailable",
-      `The journal is damaged: ${file} at offset ${offset}: ${why}. Nothing was changed; restore a copy of the folder`,
-      { ...options, details: { file, offset } },
+      `The journal is damaged: ${place} at offset ${offset}: ${why}. Nothing was changed; restore a copy of the folder`,
+      { details: { file, offset, ...(folder === undefined ? undefined : { folder }) } },
     );
+    this.#why = why;
+  }
+
+  /** The same, for whoever knows the folder. */
+  inFolder(folder: string): CorruptJournalError {
+    const { file, offset } = this.details as { readonly file: string; readonly offset: number };
+    return new CorruptJournalError(file, offset, this.#why, folder);
   }
 }
 
@@ -38,6 +48,8 @@ export interface RecoverOptions {
   readonly flush: boolean;
   /** Told after each segment: bytes read so far, and of all. */
   readonly onProgress: (done: number, total: number) => void;
+  /** Told, in a sentence, what of a torn tail was cut. */
+  readonly onCut: (cut: string) => void;
 }
 
 /** Takes one record in the order of the journal; `content` is the whole segment. */
@@ -85,6 +97,9 @@ export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Re
     const isKept = end > SEGMENT_HEADER;
     if (isKept) found.push({ number, end, sequence: scan.sequence });
     if (!whole || !isKept) {
+      options.onCut(
+        `The last write did not end: cut ${content.length - end} bytes of ${segmentName(number)} after frame ${scan.sequence}`,
+      );
       for (const gone of numbers.slice(index + (isKept ? 1 : 0))) disk.remove(segmentName(gone));
       break;
     }
