@@ -52,7 +52,7 @@ async function run(options: RunOptions): Promise<Findings> {
       judge(TARGETS.depthP50, compare(DEEPEST)),
       judge(TARGETS.heapATask, spreadOfSeries(filled, value("bytesATask"))),
       judge(
-        TARGETS.gcPause,
+        TARGETS.fillPause,
         spreadOfSeries(filled, ({ process }) => process?.gcPauseMaxMs ?? Number.NaN),
       ),
       judge(TARGETS.restart, spreadOfSeries(filled, value("firstClaimAfterStopS"))),

@@ -1,6 +1,7 @@
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
 import { type PacingResult, paceRequests } from "../src/lab/pacing.ts";
 import { PAYLOAD_BYTES, payloadPool } from "../src/lab/payload.ts";
+import type { ProcessReading } from "../src/lab/process-observer.ts";
 import { type RawAnswer, type RawHttpConnection, rawPost } from "../src/lab/raw-http.ts";
 import {
   type Candidate,
@@ -13,6 +14,7 @@ import {
 } from "../src/lab/run.ts";
 import { medianOf } from "../src/lab/statistics.ts";
 import { judge } from "../src/lab/target.ts";
+import { collectGarbage } from "./engine.ts";
 import {
   closedLoop,
   expectStatus,
@@ -29,6 +31,8 @@ const CLAIMS_PER_SECOND_MAX = 40_000;
 const CONNECTIONS = 50;
 const SATURATION_REPEATS = 3;
 const SATURATION_SECONDS = 1;
+/** The fill before a trial leaves the server's compiled code cold; this long it is asked without being measured. */
+const SETTLE_SECONDS = 0.5;
 const PAYLOADS = payloadPool();
 
 /** Which latency do callers see at half of what the server can do? */
@@ -88,6 +92,20 @@ function findings(
         named(TARGETS.openLoopErrors),
         spreadOfSeries(one, ({ errors }) => errors),
       ),
+      judge(
+        named(TARGETS.gcPause),
+        spreadOfSeries(
+          one,
+          ofProcess((reading) => reading.gcPauseMaxMs),
+        ),
+      ),
+      judge(
+        named(TARGETS.loopDelay),
+        spreadOfSeries(
+          one,
+          ofProcess((reading) => reading.eventLoopDelayP99Ms),
+        ),
+      ),
     ];
   });
   return {
@@ -107,6 +125,10 @@ function findings(
   };
 }
 
+function ofProcess(pick: (reading: ProcessReading) => number): Measure {
+  return ({ process }) => (process === undefined ? Number.NaN : pick(process));
+}
+
 /** Requests a second that the server answers when every connection asks again at once. */
 async function saturation(load: HttpLoad, traffic: (queue: LoadedQueue) => Traffic): Promise<number> {
   const rates: number[] = [];
@@ -115,19 +137,19 @@ async function saturation(load: HttpLoad, traffic: (queue: LoadedQueue) => Traff
     const queue = await load.freshQueue(DEPTH + CLAIMS_PER_SECOND_MAX * SATURATION_SECONDS);
     const source = traffic(queue);
     const connections = await load.connections(CONNECTIONS);
-    const { operations, seconds } = await driveClosed(connections, source);
+    const { operations, seconds } = await driveClosed(connections, source, SATURATION_SECONDS);
     rates.push(operations / seconds);
   }
   return medianOf(rates.slice(1));
 }
 
 /** A closed loop over traffic whose requests differ: each connection remembers what it asked. */
-async function driveClosed(connections: readonly RawHttpConnection[], source: Traffic) {
+async function driveClosed(connections: readonly RawHttpConnection[], source: Traffic, seconds: number) {
   const loops = connections.map((connection) => {
     let onAnswer: (answer: RawAnswer) => void = () => {};
     return closedLoop({
       connections: [connection],
-      seconds: SATURATION_SECONDS,
+      seconds,
       request: () => {
         const next = source.next();
         onAnswer = next.onAnswer;
@@ -139,7 +161,7 @@ async function driveClosed(connections: readonly RawHttpConnection[], source: Tr
   const done = await Promise.all(loops);
   return {
     operations: done.reduce((sum, { operations }) => sum + operations, 0),
-    seconds: Math.max(...done.map(({ seconds }) => seconds)),
+    seconds: Math.max(...done.map((loop) => loop.seconds)),
   };
 }
 
@@ -152,9 +174,14 @@ function openLoop(
   return {
     name,
     async measure({ seconds }) {
-      const queue = await load.freshQueue(DEPTH + Math.ceil(rate * seconds));
+      const queue = await load.freshQueue(
+        DEPTH + Math.ceil(rate * seconds + CLAIMS_PER_SECOND_MAX * SETTLE_SECONDS),
+      );
       const source = traffic(queue);
       const free = [...(await load.connections(CONNECTIONS))];
+      await driveClosed(free, source, SETTLE_SECONDS);
+      // The generator's own pauses would count as the server's latency.
+      collectGarbage();
       await load.server.call("observe", undefined);
       const paced = await paceRequests({
         perSecond: rate,
