@@ -81,16 +81,23 @@ export class BrokerWorld {
 
   /** The `place`th of those who wait for a task goes away. */
   async leave(place: number): Promise<void> {
-    const [parked] = this.#parked.splice(place % this.#parked.length, 1);
-    if (parked === undefined) return;
-    parked.waiting.controller.abort();
-    await until(() => parked.waiting.isOver, "an aborted claim is answered");
-    same(parked.waiting.value, [], "the answer of an aborted claim");
+    const parked = this.#parked[place % this.#parked.length];
+    await this.#leave((other) => other === parked);
   }
 
   async leaveAll(queue: QueueName): Promise<void> {
-    for (let place = this.#parked.length - 1; place >= 0; place -= 1)
-      if (this.#parked[place]?.queue === queue) await this.leave(place);
+    await this.#leave((parked) => parked.queue === queue);
+  }
+
+  /** All in one moment: the broker's own loops may serve whoever is still there in the next. */
+  async #leave(goes: (parked: ParkedClaim) => boolean): Promise<void> {
+    const gone = this.#parked.filter(goes);
+    this.#parked = this.#parked.filter((parked) => !goes(parked));
+    for (const { waiting } of gone) waiting.controller.abort();
+    for (const { waiting } of gone) {
+      await until(() => waiting.isOver, "an aborted claim is answered");
+      same(waiting.value, [], "the answer of an aborted claim");
+    }
   }
 
   /** Everybody who waits is answered by a broker that closes. */
