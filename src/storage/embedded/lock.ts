@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StorageUnavailableError } from "../../task/errors.ts";
+import { isDiskFull } from "./disk.ts";
 import {
   bootId,
   type FoundRecord,
@@ -154,15 +155,17 @@ async function tryHold(place: string, generation: number, url?: string): Promise
   const nonce = randomBytes(8).toString("hex");
   // The socket first: a file without its socket would look like a dead holder's.
   const socket = await HolderSocket.listen(place, nonce);
-  const file = await open(holderPath(place, generation), "wx").catch(existingAsUndefined);
+  const record = { ...newRecord(nonce, socket !== undefined), ...(url !== undefined && { url }) };
+  const file = await createRecord(place, generation, record).catch(async (error: unknown) => {
+    await socket?.close();
+    throw error;
+  });
   if (file === undefined) {
     await socket?.close();
     return undefined;
   }
-  const record = { ...newRecord(nonce, socket !== undefined), ...(url !== undefined && { url }) };
   const holding: Holding = { place, generation, file, socket, record };
   try {
-    await writeRecord(file, record);
     // This process may have slept since it looked, while others came and went.
     const isLatest = (await generationsIn(place)).at(-1) === generation;
     if (isLatest) await removeOlder(place, generation);
@@ -174,6 +177,48 @@ async function tryHold(place: string, generation: number, url?: string): Promise
   }
   await letGo(holding);
   return undefined;
+}
+
+/** Makes the lock file of a number; undefined when it is there. */
+async function createRecord(
+  place: string,
+  generation: number,
+  record: HolderRecord,
+): Promise<FileHandle | undefined> {
+  const path = holderPath(place, generation);
+  const file = await open(path, "wx").catch(existingAsUndefined);
+  if (file === undefined) return undefined;
+  try {
+    await writeRecord(file, record);
+    return file;
+  } catch (error) {
+    await file.close();
+    await rm(path);
+    if (!isDiskFull(error)) throw error;
+  }
+  return createOverOlder(place, generation, record);
+}
+
+/** On a full disk: a second name for the file of the holder before, whose room is written over. */
+async function createOverOlder(
+  place: string,
+  generation: number,
+  record: HolderRecord,
+): Promise<FileHandle | undefined> {
+  const path = holderPath(place, generation);
+  try {
+    await link(holderPath(place, generation - 1), path);
+    const file = await open(path, "r+");
+    await writeRecord(file, record);
+    return file;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
+    const folder = dirname(place);
+    throw new StorageUnavailableError(
+      `The disk of ${folder} is full: there is no room for a lock file. Free a few kilobytes and start again`,
+      { details: { folder }, cause: error },
+    );
+  }
 }
 
 function newRecord(nonce: string, socket: boolean): HolderRecord {
