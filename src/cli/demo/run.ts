@@ -21,6 +21,8 @@ import { DemoWorker, LEASE_MS } from "./workers.ts";
 /** A run of the demo from the first look at the files to the audit. */
 const WORKERS = 3;
 const LOOK_EVERY_MS = 200;
+/** Until the kill: a few hundred files are worked through in less than the above, and half-way would be missed. */
+const LOOK_FOR_HALF_MS = 10;
 /** No task finished for so long: something hangs. */
 const STALLED_AFTER_MS = 60_000;
 /** Within this a worker that stands still has what it claimed, and the server what it settled. */
@@ -127,7 +129,7 @@ async function watch(
       killed = await killOne(connection, queue, workers, done);
       if (killed !== undefined) output.note(killedLine(killed));
     } else {
-      await sleep(LOOK_EVERY_MS, undefined, { signal });
+      await sleep(killed === undefined ? LOOK_FOR_HALF_MS : LOOK_EVERY_MS, undefined, { signal });
     }
   }
 }
