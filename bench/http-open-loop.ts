@@ -7,8 +7,10 @@ import {
   type Candidate,
   latencyNs,
   type Measure,
+  medianOfSeries,
   type RunOptions,
   runInterleaved,
+  type Series,
   seriesNamed,
   spreadOfSeries,
 } from "../src/lab/run.ts";
@@ -33,6 +35,8 @@ const SATURATION_REPEATS = 3;
 const SATURATION_SECONDS = 1;
 /** The fill before a trial leaves the server's compiled code cold; this long it is asked without being measured. */
 const SETTLE_SECONDS = 0.5;
+/** Later than this at P99, the generator is part of what it measures. */
+const LATENESS_MS_MAX = 1;
 const PAYLOADS = payloadPool();
 
 /** Which latency do callers see at half of what the server can do? */
@@ -123,6 +127,16 @@ function findings(
         `itself was. Saturation: the median of ${SATURATION_REPEATS} closed loops over ${CONNECTIONS} connections.`,
     ],
   };
+}
+
+/** A generator that leaves late measures itself: then the figures are an upper bound, and the reader must know. */
+function latenessNote(series: Series): string[] {
+  const lateMs = medianOfSeries(series, latencyNs("lateness", 99)) / 1e6;
+  if (lateMs <= LATENESS_MS_MAX) return [];
+  return [
+    `**The generator of "${series.name}" left ${lateMs.toFixed(1)} ms late at P99**: this machine was too busy for it. Its ` +
+      "latencies are an upper bound; `service` is the nearer figure.",
+  ];
 }
 
 function ofProcess(pick: (reading: ProcessReading) => number): Measure {
