@@ -123,6 +123,7 @@ function findings(
     series,
     targets,
     notes: [
+      ...series.flatMap(latenessNote),
       "latency counts from the intended time of leaving, service from the actual one; lateness is how late the generator " +
         `itself was. Saturation: the median of ${SATURATION_REPEATS} closed loops over ${CONNECTIONS} connections.`,
     ],
