@@ -1,10 +1,11 @@
+import { statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Config } from "../config.ts";
 import { filesBelow, nodeFolders, projectFolder } from "./demo/files.ts";
-import { CommandFailed, EXIT, type ExitCode } from "./exit.ts";
+import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
 import { perform, type Session, type SessionFlags } from "./session.ts";
@@ -55,6 +56,8 @@ function demoConfig(config: Config, scratch: string | undefined): Config {
 
 async function chooseFiles({ output }: Session, folder: string | undefined): Promise<readonly string[]> {
   const own = resolve(folder ?? projectFolder());
+  if (!statSync(own, { throwIfNoEntry: false })?.isDirectory())
+    throw new UsageError(`${own} is not a folder`);
   let { files, unreadable } = await filesBelow([own]);
   output.note(`${count(files.length)} files below ${own}`);
   if (folder === undefined && files.length < FILES_WANTED) {

@@ -54,7 +54,10 @@ export function addEnqueue(dibs: Command): void {
     ],
     "1 when a line of stdin failed",
   ).action((queue: string, payload: string | undefined, flags: EnqueueFlags) =>
-    perform(flags, (session) => enqueue(session, queue, payload, flags), { graceful: payload === "-" }),
+    perform(flags, (session) => enqueue(session, queue, payload, flags), {
+      graceful: payload === "-",
+      makesStore: true,
+    }),
   );
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Config, type FlagValues, readConfig } from "../config.ts";
 import type { Connection } from "../sdk/connection.ts";
@@ -25,6 +26,8 @@ export interface SessionFlags extends FlagValues {
 
 export interface PerformOptions {
   readonly graceful?: boolean;
+  /** With `--store`: the folder may be new. For what only looks, a mistyped one would look like lost tasks. */
+  readonly makesStore?: boolean;
 }
 
 export type Action = (session: Session) => Promise<ExitCode>;
@@ -72,7 +75,7 @@ async function attempt(
   for (const warning of warnings) output.warn(warning);
   let opened: Promise<Connection> | undefined;
   const connection = () => {
-    opened ??= connect(flags, config);
+    opened ??= connect(flags, config, options.makesStore === true);
     return opened;
   };
   try {
@@ -86,14 +89,20 @@ async function attempt(
   }
 }
 
-async function connect(flags: SessionFlags, { url, token, store, durability }: Config): Promise<Connection> {
+async function connect(
+  flags: SessionFlags,
+  { url, token, store, durability }: Config,
+  makesStore: boolean,
+): Promise<Connection> {
   if (flags.store !== undefined && flags.url !== undefined)
     throw new UsageError("--url and --store name two places: give one of them");
   const { openConnection } = await import("../connect.ts");
   // Only the flag opens a store here: the one of DIBS_STORE is the server's.
   if (flags.store === undefined) return openConnection(url, token === undefined ? {} : { token });
   if (store.kind === "memory") return openConnection("memory:");
-  return openConnection(resolve(store.folder), { durability });
+  const folder = resolve(store.folder);
+  if (!makesStore && !existsSync(folder)) throw new UsageError(`There is no store at ${folder}`);
+  return openConnection(folder, { durability });
 }
 
 function failure(output: Output, error: unknown, flags: SessionFlags): ExitCode {

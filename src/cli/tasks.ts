@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import type { ResultAnswer, TaskMessage } from "../protocol/messages.ts";
 import type { Connection } from "../sdk/connection.ts";
+import { DibsError } from "../task/errors.ts";
 import { LIMITS } from "../task/limits.ts";
 import { TASK_STATES, type TaskState } from "../task/task.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit.ts";
@@ -187,6 +189,10 @@ function leaseFacts(
   ];
 }
 
+/** A server that restarts while a result is waited for is asked again; one that stays away is reported. */
+const RETRY_MS = 500;
+const UNREACHABLE_MS = 60_000;
+
 interface ResultFlags extends SessionFlags {
   readonly wait?: true | number;
 }
@@ -216,12 +222,20 @@ async function waitForResult(
   wait: true | number | undefined,
 ): Promise<ResultAnswer> {
   const connection = await session.connection();
+  let reachedAt = performance.now();
   const until =
     wait === undefined ? 0 : performance.now() + (wait === true ? Number.POSITIVE_INFINITY : wait);
   for (;;) {
     const left = Math.max(0, Math.ceil(until - performance.now()));
-    const answer = await connection.result(id, Math.min(left, LIMITS.waitMsMax), session.signal);
-    if (answer.finishedAt !== undefined || left <= LIMITS.waitMsMax) return answer;
+    try {
+      const answer = await connection.result(id, Math.min(left, LIMITS.waitMsMax), session.signal);
+      reachedAt = performance.now();
+      if (answer.finishedAt !== undefined || left <= LIMITS.waitMsMax) return answer;
+    } catch (error) {
+      const mayPass = error instanceof DibsError && error.retryable && left > 0;
+      if (!mayPass || performance.now() - reachedAt > UNREACHABLE_MS) throw error;
+      await sleep(Math.min(left, RETRY_MS), undefined, { signal: session.signal });
+    }
   }
 }
 

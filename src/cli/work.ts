@@ -62,7 +62,7 @@ export function addWork(dibs: Command): void {
     ],
     "0 after SIGTERM, 130 after Ctrl-C: it works until it is told to stop",
   ).action((queues: string[], flags: WorkFlags) =>
-    perform(flags, (session) => work(session, queues, flags), { graceful: true }),
+    perform(flags, (session) => work(session, queues, flags), { graceful: true, makesStore: true }),
   );
 }
 

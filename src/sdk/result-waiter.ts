@@ -5,6 +5,7 @@ import { DibsError } from "../task/errors.ts";
 import type { Connection } from "./connection.ts";
 import { withDeadline } from "./deadline.ts";
 import { TaskCancelled, TaskDead, timedOut } from "./errors.ts";
+import { checkWhole, refuseUnknown } from "./options.ts";
 
 export interface WaitOptions {
   /** Default: as long as it takes. */
@@ -32,6 +33,8 @@ export async function waitForResult(
   id: string,
   options: WaitOptions = {},
 ): Promise<unknown> {
+  refuseUnknown("waitForResult", options, ["timeoutMs", "signal"]);
+  checkWhole("timeoutMs", options.timeoutMs, 0, Number.MAX_SAFE_INTEGER);
   const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
   const endAt = performance.now() + timeoutMs;
   let reachedAt = performance.now();

@@ -52,6 +52,11 @@ export function workerSettings(
   checkWhole("timeoutMs", options.timeoutMs, 1, TIMER_MS_MAX);
   checkWhole("drainMs", options.drainMs, 0, TIMER_MS_MAX);
   const worker = options.worker ?? `${hostname()}:${process.pid}`.slice(-LIMITS.workerLengthMax);
+  if (typeof worker !== "string") {
+    throw new InvalidRequestError(`Expected worker to be a text, got ${String(worker)}`, {
+      details: { field: "worker", value: worker },
+    });
+  }
   checkWhole("the length of worker", worker.length, 0, LIMITS.workerLengthMax);
   return {
     concurrency: options.concurrency ?? 10,
@@ -64,6 +69,7 @@ export function workerSettings(
 }
 
 function distinctQueues(handlers: readonly TaskHandler[]): string[] {
+  for (const handler of handlers) checkHandler(handler);
   const queues = handlers.map(({ definition }) => definition.queue);
   if (queues.length === 0) throw new InvalidRequestError("A worker needs at least one handler, got none");
   if (queues.length > LIMITS.claimQueuesMax) {
@@ -75,6 +81,24 @@ function distinctQueues(handlers: readonly TaskHandler[]): string[] {
   const twice = queues.find((queue, index) => queues.indexOf(queue) !== index);
   if (twice !== undefined) throw new InvalidRequestError(`A worker has two handlers for the queue ${twice}`);
   return queues;
+}
+
+/** Refused at once: a worker that finds out with the first task turns a queue into dead letters. */
+function checkHandler(handler: Partial<TaskHandler> | undefined): void {
+  if (typeof handler?.definition?.queue !== "string") {
+    throw new InvalidRequestError(
+      "Expected each handler to be made by `definition.handler(…)`, got something without a definition",
+      { details: { field: "handlers" } },
+    );
+  }
+  const { handle, definition } = handler;
+  if (typeof handle === "function" || handle instanceof URL) return;
+  const hint =
+    typeof handle === "string" ? `; a module is named by new URL("${handle}", import.meta.url)` : "";
+  throw new InvalidRequestError(
+    `Expected the handler of queue ${definition.queue} to be a function or a URL, got ${String(handle)}${hint}`,
+    { details: { field: "handler", queue: definition.queue } },
+  );
 }
 
 /** What no user needs to set, and tests of bad days make short. */

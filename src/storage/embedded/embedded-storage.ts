@@ -1,5 +1,5 @@
 import { type Clock, steadyClock } from "../../clock.ts";
-import { StorageUnavailableError } from "../../task/errors.ts";
+import { DibsError, StorageUnavailableError } from "../../task/errors.ts";
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
 import type { NewTask, Task, TaskState } from "../../task/task.ts";
@@ -126,14 +126,15 @@ export class EmbeddedStorage implements Storage {
     const lock = await takeLock(options, (error) => {
       if (opened !== undefined) opened.#stop(error);
       onTrouble(error);
+    }).catch((error: unknown) => {
+      throw inFolder(error, options.folder);
     });
     try {
       opened = EmbeddedStorage.#load(options, lock, onTrouble);
       return opened;
     } catch (error) {
       await lock?.release();
-      const { folder } = options;
-      throw error instanceof CorruptJournalError && folder !== undefined ? error.inFolder(folder) : error;
+      throw inFolder(error, options.folder);
     }
   }
 
@@ -142,10 +143,10 @@ export class EmbeddedStorage implements Storage {
     lock: FolderLock | undefined,
     onTrouble: (error: Error) => void,
   ): EmbeddedStorage {
-    const disk =
-      options.disk ?? (options.folder === undefined ? new MemoryDisk() : new NodeDisk(options.folder));
-    const inMemory = options.disk === undefined && options.folder === undefined;
-    const durability = inMemory ? "none" : (options.durability ?? "process");
+    const folder = folderOf(options);
+    const disk = options.disk ?? (folder === undefined ? new MemoryDisk() : new NodeDisk(folder));
+    const durability =
+      options.disk === undefined && folder === undefined ? "none" : (options.durability ?? "process");
     const engine = new Engine(disk, {
       clock: options.clock ?? steadyClock(),
       durability,
@@ -342,6 +343,17 @@ export class EmbeddedStorage implements Storage {
 /** `none` is memory alone, so that it can be put in the place of a folder's mode without changing the rest. */
 function folderOf(options: EmbeddedOptions): string | undefined {
   return options.durability === "none" ? undefined : options.folder;
+}
+
+/** What failed at the opening, with the folder: the system says "not a directory", and not of what. */
+function inFolder(error: unknown, folder: string | undefined): unknown {
+  if (folder === undefined) return error;
+  if (error instanceof CorruptJournalError) return error.inFolder(folder);
+  if (error instanceof DibsError) return error;
+  return new StorageUnavailableError(`Cannot open the folder ${folder}: ${(error as Error).message}`, {
+    details: { folder },
+    cause: error,
+  });
 }
 
 function diskFull(): StorageUnavailableError {

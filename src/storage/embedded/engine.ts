@@ -8,6 +8,7 @@ import type { FrameWriter } from "./frame.ts";
 import { type Keyed, keepKeyOnly, rememberKey } from "./idempotency.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
 import { QueueState } from "./queue-state.ts";
+import { RecentTasks } from "./recent-tasks.ts";
 import {
   type Details,
   type IdWords,
@@ -33,9 +34,6 @@ export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
 
 const NO_DETAILS: Details = Object.freeze({});
 const NO_FAILURES: readonly Failure[] = Object.freeze([]);
-/** What a record on the heap costs beyond its payload; a rough measure for the cache's bound. */
-const RECORD_OVERHEAD = 250;
-
 /** What never changes about a task, with its id. */
 export type TaskConstants = TaskRecord & { readonly id: TaskId };
 
@@ -57,12 +55,12 @@ export class Engine {
   /** Number of the oldest segment that is still needed. */
   oldestSegment = 1;
   readonly #queueByName = new Map<QueueName, QueueState>();
-  readonly #cache = new Map<number, TaskConstants>();
-  #cacheBytes = 0;
+  readonly recent: RecentTasks;
 
   constructor(disk: Disk, options: EngineOptions) {
     this.options = options;
     this.clock = options.clock;
+    this.recent = new RecentTasks(options.cacheBytesMax);
     this.journal = new Journal(disk, { ...options, writeHead: (to) => this.#writeHead(to) });
     this.fences = new FenceBlocks(this.journal, options.fenceBlock);
   }
@@ -111,7 +109,7 @@ export class Engine {
 
   /** Gives a slot back; its idempotency key, when it has one, stays. */
   removeTask(queue: QueueState, slot: number): void {
-    this.forget(slot);
+    this.recent.remove(slot);
     if (queue.keyOfSlot.has(slot)) keepKeyOnly(queue, slot, this.idOf(slot));
     this.placeTask(slot, 0, 0, 0);
     this.placeState(slot, 0, 0, 0);
@@ -155,7 +153,7 @@ export class Engine {
 
   /** What never changes about a task: from the cache, else from the journal. */
   constants(slot: number): TaskConstants {
-    const known = this.#cache.get(slot);
+    const known = this.recent.get(slot);
     if (known !== undefined) return known;
     const { taskSegment, taskOffset, taskLength } = this.table;
     const { from, at } = this.journal.read(taskSegment.get(slot), taskOffset.get(slot), taskLength.get(slot));
@@ -164,23 +162,6 @@ export class Engine {
       throw new Error(`The record of task ${this.idOf(slot)} is not where the journal's index says`);
     }
     return { ...read.task(from, at), id: this.idOf(slot) };
-  }
-
-  /** Keeps the constants of a new task on the heap, within the bound: recent tasks are claimed soonest. */
-  remember(slot: number, constants: TaskConstants): void {
-    this.#cache.set(slot, constants);
-    this.#cacheBytes += constants.payload.length + RECORD_OVERHEAD;
-    while (this.#cacheBytes > this.options.cacheBytesMax) {
-      const oldest = this.#cache.keys().next().value as number;
-      this.forget(oldest);
-    }
-  }
-
-  forget(slot: number): void {
-    const constants = this.#cache.get(slot);
-    if (constants === undefined) return;
-    this.#cache.delete(slot);
-    this.#cacheBytes -= constants.payload.length + RECORD_OVERHEAD;
   }
 
   /** What the last state record holds beyond the columns. */

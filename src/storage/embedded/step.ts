@@ -187,14 +187,14 @@ export class Step {
       engine.placeTask(slot, base.segment, base.offset + offset, length);
       queue.enter(slot);
       queue.enqueued += 1;
-      engine.remember(slot, constants);
+      engine.recent.add(slot, constants);
     }
     for (const { slot, status, offset, length } of this.#transitions) {
       queue.leave(slot);
       engine.table.setStatus(slot, status);
       queue.enter(slot);
       engine.placeState(slot, base.segment, base.offset + offset, length);
-      if (isFinished(status.state)) engine.forget(slot);
+      if (isFinished(status.state)) engine.recent.remove(slot);
     }
     for (const slot of this.#removals) {
       queue.leave(slot);
