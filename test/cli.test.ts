@@ -390,6 +390,12 @@ describe("--store", () => {
     }
   });
 
+  it("refuses to look at a folder that is not there, and makes none", async () => {
+    const { code, stderr } = await dibs(["queues", "list", "--store", "/nonexistent/dibs"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("There is no store at /nonexistent/dibs");
+  });
+
   it("says which server has the folder, and the way to it", async () => {
     const folder = await mkdtemp(join(tmpdir(), "dibs-cli-"));
     const holder = await ServerProcess.start(folder);

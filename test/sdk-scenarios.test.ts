@@ -202,6 +202,12 @@ describe.each(PLACES)("a client of $name", ({ open }) => {
   });
 
   describe("waitForResult", () => {
+    it("refuses options that it does not know, and times that cannot be", async () => {
+      const task = await dibs.enqueue(sum, { a: 1, b: 2 });
+      await expect(dibs.waitForResult(task, { timeout: 5 } as never)).rejects.toThrow("no option timeout");
+      await expect(dibs.waitForResult(task, { timeoutMs: -1 })).rejects.toThrow("timeoutMs");
+    });
+
     it("gives the result as soon as the task is completed", async () => {
       const task = await dibs.enqueue(sum, { a: 1, b: 2 });
       const result = dibs.waitForResult(task, { timeoutMs: 10_000 });

@@ -34,6 +34,15 @@ describe("the settings of a worker", () => {
     expect(() => workerSettings(handlers("q"), options as never)).toThrow(InvalidRequestError);
   });
 
+  it.each([
+    [undefined, "a function or a URL, got undefined"],
+    [null, "a function or a URL, got null"],
+    ["./render.js", 'a module is named by new URL("./render.js", import.meta.url)'],
+  ])("refuse %o in the place of a handler before a task is claimed", (handle, message) => {
+    expect(() => workerSettings([defineTask({ queue: "q" }).handler(handle as never)])).toThrow(message);
+    expect(() => workerSettings([defineTask({ queue: "q" }) as never])).toThrow("definition.handler");
+  });
+
   it("refuse no queue, the same queue twice, and more than 16", () => {
     const many = Array.from({ length: 17 }, (_, index) => `q${index}`);
 
