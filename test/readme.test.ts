@@ -67,7 +67,7 @@ describe("the README's start", () => {
     await rm(folder, { recursive: true, force: true });
 
     expect(startBlock.trim()).toBe("npm start");
-    expect(JSON.parse(read("package.json")).scripts.start).toContain("dist/cli/main.js serve");
+    expect(JSON.parse(read("package.json")).scripts.start).toContain("scripts/start.mjs serve");
     const [shown] = blocksIn(sectionOf(readme, "Start"), "text");
     expect(shown?.trim()).toBe(line.replace(url, PRINTED_URL).replace(folder, "./data"));
   });
