@@ -26,6 +26,7 @@ const USAGE = `npm run bench -- [names] [options]
   --json         print the report as JSON instead of Markdown
   --no-save      do not write bench/results/<date>-<name>.{json,md}
   --out folder   write there instead
+  --note text    what a reader must know of this run, e.g. a raised priority; kept in the report
 `;
 
 const { values, positionals } = parseArgs({
@@ -38,6 +39,7 @@ const { values, positionals } = parseArgs({
     json: { type: "boolean", default: false },
     save: { type: "boolean", default: true },
     out: { type: "string", default: "bench/results" },
+    note: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
@@ -63,6 +65,7 @@ async function answer(benchmark: Benchmark): Promise<void> {
     },
   };
   const report = await runBenchmark(benchmark, options);
+  if (values.note !== undefined) report.notes.push(values.note);
   const markdown = markdownOf(report);
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${markdown}\n`);
   if (values.save) say(`Kept as ${await writeReport(values.out, report, markdown)}.{json,md}`);
