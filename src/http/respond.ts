@@ -27,6 +27,11 @@ export class Responder {
     this.#options = options;
   }
 
+  /** Serves a request with the others of its turn: their claims travel in one call, their answers leave at once. */
+  together(serve: () => void): void {
+    this.#turn.atEnd(serve);
+  }
+
   /** A line at `info` for what an operator did; everything else is routine, and a line at `debug`. */
   answer(request: FastifyRequest, reply: FastifyReply, answer: Answer, isOperation = false): void {
     const { logger } = this.#options;
@@ -48,7 +53,8 @@ export class Responder {
   }
 
   #hold(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
-    this.#turn.atEnd(() => this.#write(request, reply, answer));
+    if (this.#turn.isEnding) this.#write(request, reply, answer);
+    else this.#turn.atEnd(() => this.#write(request, reply, answer));
   }
 
   #write(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {

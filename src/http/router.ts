@@ -41,7 +41,7 @@ export function register(
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
       handler: (request, reply) => {
-        serve(route, answering, responder, new CheckedCall(request, waits), reply);
+        responder.together(() => serve(route, answering, responder, new CheckedCall(request, waits), reply));
       },
     });
   }

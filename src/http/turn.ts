@@ -6,15 +6,23 @@
  */
 export class Turn {
   #held: (() => void)[] = [];
+  /** True while what was held runs, and what follows from it at once: an answer need not wait once more. */
+  isEnding = false;
 
-  /** Runs `write` when everything that arrived in this turn was looked at. It must not throw. */
-  atEnd(write: () => void): void {
-    if (this.#held.push(write) === 1) setImmediate(this.#run);
+  /** Runs `run` when everything that arrived in this turn was looked at. It must not throw. */
+  atEnd(run: () => void): void {
+    if (this.#held.push(run) === 1) setImmediate(this.#run);
   }
 
   readonly #run = (): void => {
     const held = this.#held;
     this.#held = [];
-    for (const write of held) write();
+    this.isEnding = true;
+    for (const run of held) run();
+    setImmediate(this.#ended);
+  };
+
+  readonly #ended = (): void => {
+    this.isEnding = false;
   };
 }

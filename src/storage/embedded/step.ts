@@ -187,7 +187,7 @@ export class Step {
       engine.placeTask(slot, base.segment, base.offset + offset, length);
       queue.enter(slot);
       queue.enqueued += 1;
-      engine.recent.add(slot, constants);
+      if (status.state === "ready") engine.recent.add(slot, constants);
     }
     for (const { slot, status, offset, length } of this.#transitions) {
       queue.leave(slot);
