@@ -237,7 +237,7 @@ function moveTask(
     to,
     queue,
     id,
-    read.task(content, at),
+    read.task(content, at, engine.idOf(slot)),
     { runAt: first.runAt, order: first.order, scheduled: first.state === "scheduled" },
     true,
   );

@@ -14,7 +14,7 @@ import {
   type IdWords,
   RECORD,
   read,
-  type TaskRecord,
+  type TaskConstants,
   writeBoot,
   writeNumber,
   writeQueue,
@@ -34,9 +34,6 @@ export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
 
 const NO_DETAILS: Details = Object.freeze({});
 const NO_FAILURES: readonly Failure[] = Object.freeze([]);
-/** What never changes about a task, with its id. */
-export type TaskConstants = TaskRecord & { readonly id: TaskId };
-
 /**
  * The parts of the embedded engine in one place: the table of tasks, the queues, the journal, and the way
  * back from a slot to what a user sees. The verbs, one file each, work on it.
@@ -157,11 +154,10 @@ export class Engine {
     if (known !== undefined) return known;
     const { taskSegment, taskOffset, taskLength } = this.table;
     const { from, at } = this.journal.read(taskSegment.get(slot), taskOffset.get(slot), taskLength.get(slot));
-    const words = read.id(from, at);
-    if (read.kind(from, at) !== RECORD.task || words.a !== this.table.idA.get(slot)) {
+    if (read.kind(from, at) !== RECORD.task || read.idA(from, at) !== this.table.idA.get(slot)) {
       throw new Error(`The record of task ${this.idOf(slot)} is not where the journal's index says`);
     }
-    return { ...read.task(from, at), id: this.idOf(slot) };
+    return read.task(from, at, this.idOf(slot));
   }
 
   /** What the last state record holds beyond the columns. */
@@ -174,7 +170,7 @@ export class Engine {
       stateOffset.get(slot),
       stateLength.get(slot),
     );
-    if (read.kind(from, at) !== RECORD.state || read.id(from, at).a !== this.table.idA.get(slot)) {
+    if (read.kind(from, at) !== RECORD.state || read.idA(from, at) !== this.table.idA.get(slot)) {
       throw new Error(`The state of task ${this.idOf(slot)} is not where the journal's index says`);
     }
     return read.details(from, at);

@@ -1,10 +1,10 @@
 import type { TaskId } from "../../task/ids.ts";
 import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
-import { type Engine, newTask, type TaskConstants } from "./engine.ts";
+import { type Engine, newTask } from "./engine.ts";
 import { findKey } from "./idempotency.ts";
 import type { QueueState, RememberedKey } from "./queue-state.ts";
-import { newStatus } from "./records.ts";
+import { newStatus, type TaskConstants } from "./records.ts";
 import { Step } from "./step.ts";
 import { idWords } from "./task-table.ts";
 

@@ -75,7 +75,7 @@ export class Loader {
     let slot = engine.table.findWords(id.a, id.b, id.c);
     if (slot === -1) {
       const queue = this.#queueAt(content, at);
-      const keyed = read.hasKey(content, at) ? read.task(content, at) : undefined;
+      const keyed = read.hasKey(content, at) ? read.task(content, at, idAt(queue, content, at)) : undefined;
       slot = engine.addTask(
         queue,
         id,
@@ -122,8 +122,7 @@ export class Loader {
 
   #key(content: Buffer, at: number): void {
     const queue = this.#queueAt(content, at);
-    const random = randomPart(content, at);
-    rememberKeyOnly(queue, read.key(content, at), `${queue.name}~${random}` as TaskId);
+    rememberKeyOnly(queue, read.key(content, at), idAt(queue, content, at));
   }
 
   #queue(content: Buffer, at: number): void {
@@ -149,11 +148,11 @@ function keyOf(id: IdWords): string {
 }
 
 /** The 96 bits stand in the record as three little-endian words; the id's text reads them from the highest bit. */
-function randomPart(content: Buffer, at: number): string {
+function idAt(queue: QueueState, content: Buffer, at: number): TaskId {
   const { a, b, c } = read.id(content, at);
   const bytes = Buffer.alloc(12);
   bytes.writeUInt32BE(a, 0);
   bytes.writeUInt32BE(b, 4);
   bytes.writeUInt32BE(c, 8);
-  return bytes.toString("base64url");
+  return `${queue.name}~${bytes.toString("base64url")}` as TaskId;
 }

@@ -1,4 +1,4 @@
-import type { TaskConstants } from "./engine.ts";
+import type { TaskConstants } from "./records.ts";
 
 /** What a record on the heap costs beyond its payload; a rough measure for the bound. */
 const RECORD_OVERHEAD = 250;

@@ -1,12 +1,13 @@
 import { patchedConfig, type QueueConfig } from "../../task/queue.ts";
 import { isFinished } from "../../task/task.ts";
 import type { QueueChange } from "../storage.ts";
-import type { Engine, TaskConstants } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import type { FrameWriter } from "./frame.ts";
 import type { QueueState } from "./queue-state.ts";
 import {
   type Details,
   type IdWords,
+  type TaskConstants,
   writeKey,
   writeQueue,
   writeRemoved,

@@ -98,22 +98,13 @@ export function idWords(id: TaskId): Uint32Array {
   return words;
 }
 
+const idBytes = Buffer.alloc(12);
+
 function idText(a: number, b: number, c: number): string {
-  let text = "";
-  let bits = 0;
-  let have = 0;
-  for (const word of [a, b, c]) {
-    for (let shift = 24; shift >= 0; shift -= 8) {
-      bits = (bits << 8) | ((word >>> shift) & 0xff);
-      have += 8;
-      while (have >= 6) {
-        have -= 6;
-        text += ALPHABET[(bits >>> have) & 63];
-        bits &= (1 << have) - 1;
-      }
-    }
-  }
-  return text;
+  idBytes.writeUInt32BE(a, 0);
+  idBytes.writeUInt32BE(b, 4);
+  idBytes.writeUInt32BE(c, 8);
+  return idBytes.toString("base64url");
 }
 
 const nonces = new Uint32Array(256);
