@@ -1,8 +1,7 @@
-import { queueOf } from "../../task/ids.ts";
 import type { Engine } from "./engine.ts";
 import { FRAME, type Frame, readFrame } from "./frame.ts";
 import { findKey } from "./idempotency.ts";
-import { type IdWords, RECORD, read, writeKey, writeNumber, writeState, writeTask } from "./records.ts";
+import { type IdWords, idIn, RECORD, read, writeKey, writeNumber, writeState, writeTask } from "./records.ts";
 import { SEGMENT_HEADER, type Segment } from "./segment.ts";
 
 /** Bytes of the oldest segment that one step looks at, at most; about a third of a millisecond. */
@@ -257,14 +256,10 @@ function moveKey(
   const queue = engine.queues[read.queue(content, at)];
   const record = read.key(content, at);
   const known = queue === undefined ? undefined : findKey(queue, record.key, engine.clock.now());
-  if (
-    queue === undefined ||
-    known?.slot !== -1 ||
-    known.id === undefined ||
-    queueOf(known.id) !== queue.name
-  ) {
-    return false;
-  }
-  writeKey(to, queue.number, read.id(content, at), known);
+  if (queue === undefined || known?.slot !== -1) return false;
+  // The key may have gone to a younger task since: that one's record is moved in its own turn.
+  const id = read.id(content, at);
+  if (known.id !== idIn(queue.name, id)) return false;
+  writeKey(to, queue.number, id, known);
   return true;
 }

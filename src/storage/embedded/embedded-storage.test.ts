@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../../clock.ts";
 import { StorageUnavailableError } from "../../task/errors.ts";
 import { newTaskId, type QueueName } from "../../task/ids.ts";
+import { LIMITS } from "../../task/limits.ts";
 import type { ClaimedTask, NewTask } from "../../task/task.ts";
 import type { Settlement } from "../storage.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -201,6 +202,40 @@ describe("a folder", () => {
     expect((await readdir(folder)).sort()).not.toContain("journal-0000000001.log");
     await storage.close();
   });
+
+  it.each([1, 2, 3, 4, 5, 6])(
+    "remembers a key for its last task when a compaction meets an earlier one's %i steps before",
+    async (steps) => {
+      const clock = new ManualClock();
+      const disk = new MemoryDisk();
+      const open = (): Promise<EmbeddedStorage> =>
+        EmbeddedStorage.open({ disk, clock, segmentBytes: 16_000, reserveBytes: 0 });
+      const keyed = (): NewTask => ({
+        ...(someTasks(1)[0] as NewTask),
+        idempotencyKey: "order-17",
+        payloadHash: "ab".repeat(32),
+      });
+      let storage = await open();
+      const addAndRemove = async (tasks: NewTask[]): Promise<void> => {
+        await storage.enqueue(QUEUE, tasks);
+        await storage.purge(QUEUE, "ready", tasks.length);
+      };
+      const [first, last] = [keyed(), keyed()];
+      await addAndRemove([first]);
+      clock.advance(LIMITS.idempotencyKeyMs);
+      for (let i = 0; i < steps; i += 1) await addAndRemove(someTasks(10));
+      await addAndRemove([last]);
+
+      for (let i = 0; i < 10; i += 1) {
+        await addAndRemove(someTasks(10));
+        await storage.close();
+        storage = await open();
+
+        expect(await storage.enqueue(QUEUE, [keyed()])).toEqual([{ kind: "pruned", id: last.id }]);
+      }
+      await storage.close();
+    },
+  );
 
   it("is refused to a second opener, who is told the process and the URL", async () => {
     const folder = await newFolder();

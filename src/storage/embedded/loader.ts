@@ -2,7 +2,7 @@ import { parseQueueName, type QueueName, type TaskId } from "../../task/ids.ts";
 import type { Engine } from "./engine.ts";
 import { rememberKeyOnly } from "./idempotency.ts";
 import type { QueueState } from "./queue-state.ts";
-import { type IdWords, RECORD, read } from "./records.ts";
+import { type IdWords, idIn, RECORD, read } from "./records.ts";
 import { CorruptJournalError } from "./recover.ts";
 import { segmentName } from "./segment.ts";
 
@@ -149,10 +149,5 @@ function keyOf(id: IdWords): string {
 
 /** The 96 bits stand in the record as three little-endian words; the id's text reads them from the highest bit. */
 function idAt(queue: QueueState, content: Buffer, at: number): TaskId {
-  const { a, b, c } = read.id(content, at);
-  const bytes = Buffer.alloc(12);
-  bytes.writeUInt32BE(a, 0);
-  bytes.writeUInt32BE(b, 4);
-  bytes.writeUInt32BE(c, 8);
-  return `${queue.name}~${bytes.toString("base64url")}` as TaskId;
+  return idIn(queue.name, read.id(content, at));
 }

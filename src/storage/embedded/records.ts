@@ -1,9 +1,9 @@
 import type { BackoffPolicy } from "../../task/backoff.ts";
-import type { TaskId } from "../../task/ids.ts";
+import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { QueueConfig } from "../../task/queue.ts";
 import type { EpochMs, Failure, JsonText } from "../../task/task.ts";
 import type { FrameWriter } from "./frame.ts";
-import { FLAG, STATE_CODE, stateOfCode, type TaskStatus } from "./task-table.ts";
+import { FLAG, idText, STATE_CODE, stateOfCode, type TaskStatus } from "./task-table.ts";
 
 /**
  * The records of the journal, format version 1. Each begins with its length (u32) and kind (u8); all numbers
@@ -48,6 +48,11 @@ export interface IdWords {
   readonly a: number;
   readonly b: number;
   readonly c: number;
+}
+
+/** The id that a record's words name in its queue. */
+export function idIn(queue: QueueName, { a, b, c }: IdWords): TaskId {
+  return `${queue}~${idText(a, b, c)}` as TaskId;
 }
 
 /** What never changes about a task. */

@@ -100,7 +100,8 @@ export function idWords(id: TaskId): Uint32Array {
 
 const idBytes = Buffer.alloc(12);
 
-function idText(a: number, b: number, c: number): string {
+/** The random part of an id, from its three words. */
+export function idText(a: number, b: number, c: number): string {
   idBytes.writeUInt32BE(a, 0);
   idBytes.writeUInt32BE(b, 4);
   idBytes.writeUInt32BE(c, 8);
