@@ -99,6 +99,7 @@ export function assembled(storage: Storage, options: PartsOptions): Parts {
       // processes turns them into the same events.
       unsubscribe = storage.subscribe((event) => {
         if (event.kind === "finished") results.heard(event);
+        else if (event.kind === "due") dueTimer.expect(event.queue, event.at);
         else lines.existing(event.queue)?.waiting.tell();
       });
       runtime.start();

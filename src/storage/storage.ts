@@ -1,3 +1,4 @@
+import type { Clock } from "../clock.ts";
 import type { LeaseToken, QueueName, TaskId } from "../task/ids.ts";
 import type { QueueConfigPatch, QueueSnapshot } from "../task/queue.ts";
 import type {
@@ -31,6 +32,9 @@ import type {
  * What each verb means, to the last corner, is defined by the contract suite in `contract/`.
  */
 export interface Storage {
+  /** The engine's own time, as well as this process knows it. */
+  readonly clock: Clock;
+
   /**
    * Adds tasks: ready at the tail of their priority, or scheduled when their time has not come.
    * What a task leaves out comes from the queue's configuration at this moment; a `runAt` in the past becomes
@@ -123,10 +127,21 @@ export interface Storage {
   nextDueAt(limit: number): Promise<DueQueue[]>;
 
   /**
-   * Calls `listener` after tasks became ready in a queue, a queue was resumed, or a task finished, by whatever
-   * call; at least once for each, before or shortly after that call resolves. Returns the way to stop it.
+   * Calls `listener` when tasks may have become ready in a queue, a queue was resumed, a task finished, or
+   * something comes due earlier than before. At least once for each such move by a call of this process, before
+   * that call resolves or shortly after it. For what other processes do: `ready` while somebody waits here
+   * (`setWaiting`), `finished` for the tasks that were asked for (`awaitEnd`). Returns the way to stop it.
    */
   subscribe(listener: (event: StorageEvent) => void): () => void;
+
+  /**
+   * Tells whether anybody waits here for ready tasks of a queue. While it is so, a claim that leaves somebody
+   * empty also sees to it, in the same atomic step, that what makes tasks ready next in any process is heard here.
+   */
+  setWaiting(queue: QueueName, waiting: boolean): void;
+
+  /** Asks to hear of the end of a task; from when it resolves, no end is missed, whichever process brings it. */
+  awaitEnd(id: TaskId): Promise<void>;
 
   /** What an operator should know of the engine's health; undefined when all is well. */
   trouble(): Trouble | undefined;
@@ -291,4 +306,6 @@ export interface DueQueue {
 
 export type StorageEvent =
   | { readonly kind: "ready"; readonly queue: QueueName }
-  | { readonly kind: "finished"; readonly id: TaskId; readonly state: FinishedState };
+  | { readonly kind: "finished"; readonly id: TaskId; readonly state: FinishedState }
+  /** Another process made something come due at `at`, earlier than anything in the queue before. */
+  | { readonly kind: "due"; readonly queue: QueueName; readonly at: EpochMs };

@@ -105,6 +105,10 @@ export class EmbeddedStorage implements Storage {
   #trouble: Error | undefined;
   #closing: Promise<void> | undefined;
 
+  get clock(): Clock {
+    return this.#engine.clock;
+  }
+
   private constructor(engine: Engine, compactor: Compactor, lock: FolderLock | undefined) {
     this.#engine = engine;
     this.#compactor = compactor;
@@ -292,6 +296,11 @@ export class EmbeddedStorage implements Storage {
     this.#engine.listeners.add(listener);
     return () => this.#engine.listeners.delete(listener);
   }
+
+  /** One process has the folder: whatever moves is heard here anyway. */
+  setWaiting(): void {}
+
+  async awaitEnd(): Promise<void> {}
 
   trouble(): Trouble | undefined {
     if (this.#closing !== undefined) return { reason: CLOSED, isFinal: true };
