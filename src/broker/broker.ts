@@ -19,6 +19,7 @@ import type {
   SettleResult,
 } from "./requests.ts";
 import type { SettleAnswer } from "./settlements.ts";
+import type { TaskCacheOptions } from "./task-cache.ts";
 
 export interface BrokerOptions {
   /** The engine's source of time: due times and ends of leases are counted from it. */
@@ -35,6 +36,8 @@ export interface BrokerOptions {
    * smaller and weaken the order among the callers.
    */
   readonly callsInFlight?: number;
+  /** Keeps tasks that were read by id, for a store behind a network. Default: off, right for one in the process. */
+  readonly cache?: TaskCacheOptions;
 }
 
 export interface Readiness {
@@ -77,12 +80,14 @@ export class Broker {
   static async open(storage: Storage, options: BrokerOptions = {}): Promise<Broker> {
     atLeastOne("callsInFlight", options.callsInFlight);
     atLeastOne("payloadBytesMax", options.payloadBytesMax);
+    atLeastOne("cache.ttlMs", options.cache?.ttlMs);
     const parts = assembled(storage, {
       clock: options.clock ?? steadyClock(),
       payloadBytesMax: options.payloadBytesMax ?? LIMITS.payloadBytesMax,
       random: options.random ?? Math.random,
       logger: options.logger ?? SILENT,
       callsInFlight: options.callsInFlight ?? 1,
+      cache: options.cache ?? { mode: "off" },
     });
     // The first real claim must not pay for what an engine prepares at its first one.
     await parts.calls.run("claim", () => storage.claim(WARM_UP, [{ max: 0 }]));
@@ -139,7 +144,7 @@ export class Broker {
     return this.#parts.heartbeats.many(beats);
   }
 
-  /** @throws {TaskNotFoundError} */
+  /** With the cache on it may be `cache.ttlMs` old as to what other processes did. @throws {TaskNotFoundError} */
   get(id: TaskId): Promise<Task> {
     return this.#parts.results.read(id);
   }

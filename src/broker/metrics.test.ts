@@ -33,6 +33,8 @@ const NAMES = [
   "dibs_cache_misses_total",
   "dibs_cache_invalidations_total",
   "dibs_cache_enabled",
+  "dibs_cache_entries",
+  "dibs_cache_reads_per_write",
   "dibs_oldest_ready_age_seconds",
   "dibs_waiting_claims",
   "dibs_storage_errors_total",

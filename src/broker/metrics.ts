@@ -7,6 +7,7 @@ import type { Histogram } from "./histogram.ts";
 import type { Meters, QueueMeter, VerbMeter } from "./meters.ts";
 import type { QueueSnapshots } from "./queue-snapshots.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
+import type { TaskCache } from "./task-cache.ts";
 
 /** What `/metrics` says, and how it is written. */
 export interface BrokerMetrics {
@@ -20,6 +21,7 @@ export interface MetricsSources {
   readonly runtime: RuntimeMetrics;
   readonly snapshots: QueueSnapshots;
   readonly storage: Storage;
+  readonly cache: TaskCache;
   readonly clock: Clock;
   readonly waitingClaims: () => number;
 }
@@ -33,7 +35,7 @@ export function brokerMetrics(sources: MetricsSources): BrokerMetrics {
     ...depths(sources),
     ...storageFamilies(sources),
     ...runtimeFamilies(sources),
-    ...cacheFamilies(),
+    ...cacheFamilies(sources),
   ];
   for (const family of families) exposition.add(family);
   return exposition;
@@ -148,17 +150,26 @@ function runtimeFamilies({ runtime }: MetricsSources): Family[] {
   ];
 }
 
-/** The place of the metadata cache: engines in the process need none, so it is off and counts nothing. */
-function cacheFamilies(): Family[] {
-  const counter = (name: string, help: string): Family => ({
-    ...gauge(name, help, () => 0),
+function cacheFamilies({ cache }: MetricsSources): Family[] {
+  const counter = (name: string, help: string, value: () => number): Family => ({
+    ...gauge(name, help, value),
     type: "counter",
   });
   return [
-    counter("dibs_cache_hits_total", "Reads by id that the metadata cache answered."),
-    counter("dibs_cache_misses_total", "Reads by id that it could not answer."),
-    counter("dibs_cache_invalidations_total", "Entries that a write removed from it."),
-    gauge("dibs_cache_enabled", "1 while the metadata cache is on.", () => 0),
+    counter("dibs_cache_hits_total", "Reads by id that the metadata cache answered.", () => cache.hits),
+    counter("dibs_cache_misses_total", "Reads by id that it could not answer while on.", () => cache.misses),
+    counter(
+      "dibs_cache_invalidations_total",
+      "Entries that a write removed from it.",
+      () => cache.invalidations,
+    ),
+    gauge("dibs_cache_enabled", "1 while the metadata cache is on.", () => (cache.isOn ? 1 : 0)),
+    gauge("dibs_cache_entries", "Tasks that it keeps.", () => cache.size),
+    gauge(
+      "dibs_cache_reads_per_write",
+      "Reads by id for each task written, lately.",
+      () => cache.readsAWrite,
+    ),
   ];
 }
 

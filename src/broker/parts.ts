@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { QueueName } from "../task/ids.ts";
-import type { EpochMs } from "../task/task.ts";
+import { type QueueName, queueOf, type TaskId } from "../task/ids.ts";
+import type { EpochMs, Task } from "../task/task.ts";
 import { Calls } from "./calls.ts";
 import { Claims } from "./claims.ts";
 import { DueTimer } from "./due-timer.ts";
@@ -20,6 +20,8 @@ import { Reaper } from "./reaper.ts";
 import { Results } from "./results.ts";
 import { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Settlements } from "./settlements.ts";
+import { TaskCache, type TaskCacheOptions } from "./task-cache.ts";
+import { CachedStorage } from "./task-cache-storage.ts";
 import { Turn } from "./turn.ts";
 import { Undelivered } from "./undelivered.ts";
 
@@ -29,6 +31,7 @@ export interface PartsOptions {
   readonly random: () => number;
   readonly logger: Logger;
   readonly callsInFlight: number;
+  readonly cache: TaskCacheOptions;
 }
 
 /** The parts of a broker, put together. */
@@ -51,10 +54,12 @@ export interface Parts {
   stop(): Promise<void>;
 }
 
-export function assembled(storage: Storage, options: PartsOptions): Parts {
+export function assembled(engine: Storage, options: PartsOptions): Parts {
   const { clock, payloadBytesMax, random, logger, callsInFlight } = options;
   const meters = new Meters();
   const calls = new Calls(meters);
+  const cache = new TaskCache((id) => calls.run("get", () => fetched(engine, id)), options.cache);
+  const storage = options.cache.mode === "off" ? engine : new CachedStorage(engine, cache);
   const runtime = new RuntimeMetrics();
   const snapshots = new QueueSnapshots(storage, calls);
 
@@ -69,7 +74,7 @@ export function assembled(storage: Storage, options: PartsOptions): Parts {
   const lines = new Lines({ storage, calls, turn, meters, callsInFlight, expectDue, noteFinished });
   const undelivered = new Undelivered(lines, logger);
   const claims = new Claims(lines, meters, undelivered);
-  const results = new Results(storage, calls);
+  const results = new Results(cache);
   const queues = new Queues({
     storage,
     calls,
@@ -93,7 +98,7 @@ export function assembled(storage: Storage, options: PartsOptions): Parts {
     queues,
     dueTimer,
     pruner,
-    metrics: brokerMetrics({ meters, runtime, snapshots, storage, clock, waitingClaims }),
+    metrics: brokerMetrics({ meters, runtime, snapshots, storage, cache, clock, waitingClaims }),
     start() {
       // Wake-ups of other processes on the same store arrive here too: an engine that shares a store between
       // processes turns them into the same events.
@@ -112,4 +117,9 @@ export function assembled(storage: Storage, options: PartsOptions): Parts {
       await Promise.all([dueTimer.stop(), pruner.stop()]);
     },
   };
+}
+
+async function fetched(storage: Storage, id: TaskId): Promise<Task | undefined> {
+  const [task] = await storage.get(queueOf(id), [id]);
+  return task;
 }

@@ -1,7 +1,7 @@
-import type { Storage, StorageEvent } from "../storage/storage.ts";
+import type { StorageEvent } from "../storage/storage.ts";
 import { type QueueName, queueOf, type TaskId } from "../task/ids.ts";
 import { isFinished, type Task } from "../task/task.ts";
-import type { Calls } from "./calls.ts";
+import type { TaskCache } from "./task-cache.ts";
 import { taskNotFound } from "./task-errors.ts";
 
 /** The longest delay that a timer takes; more would fire at once. */
@@ -13,14 +13,12 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
  * somebody entered for.
  */
 export class Results {
-  readonly #storage: Storage;
-  readonly #calls: Calls;
+  readonly #tasks: TaskCache;
   readonly #awaited = new Map<TaskId, Set<Watch>>();
   #isDraining = false;
 
-  constructor(storage: Storage, calls: Calls) {
-    this.#storage = storage;
-    this.#calls = calls;
+  constructor(tasks: TaskCache) {
+    this.#tasks = tasks;
   }
 
   /**
@@ -30,11 +28,12 @@ export class Results {
    * @throws {TaskNotFoundError} when there is none, or none any more.
    */
   async wait(id: TaskId, waitMs: number, signal: AbortSignal | undefined): Promise<Task> {
+    if (waitMs <= 0) return this.read(id);
     const deadline = performance.now() + waitMs;
     for (;;) {
       const watch = this.#enter(id, signal);
       try {
-        const task = await this.read(id);
+        const task = found(id, await this.#tasks.readAnew(id));
         const leftMs = deadline - performance.now();
         if (isFinished(task.state) || leftMs <= 0 || signal?.aborted || this.#isDraining) return task;
         await watch.ended(leftMs);
@@ -44,12 +43,9 @@ export class Results {
     }
   }
 
-  /** Reads a task by its id. A metadata cache, for engines behind a network, belongs in front of this read. */
+  /** The task as the cache knows it, while that is on. */
   async read(id: TaskId): Promise<Task> {
-    const queue = queueOf(id);
-    const [task] = await this.#calls.run("get", () => this.#storage.get(queue, [id]));
-    if (task === undefined) throw taskNotFound(id);
-    return task;
+    return found(id, await this.#tasks.read(id));
   }
 
   heard(event: StorageEvent): void {
@@ -84,6 +80,11 @@ export class Results {
     watches?.delete(watch);
     if (watches?.size === 0) this.#awaited.delete(id);
   }
+}
+
+function found(id: TaskId, task: Task | undefined): Task {
+  if (task === undefined) throw taskNotFound(id);
+  return task;
 }
 
 /** One look out for the end of a task: over when the end is told, the time is up, or the caller goes away. */
