@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a fresh clone ready: packages installed, dist built. `npm start`, `npm test` and the others run it
 // first, so it is quiet and takes a fraction of a second when nothing is to be done.
-//   --test   what only tests need as well (today: nothing beyond the build)
+//   --test   what only tests need as well (a Redis to start; see redis.mjs)
 //   --bench  the benchmarks too, compiled to build/
 // The syntax up to the import is old on purpose: an old Node must reach the message, not a syntax error.
 import { readFileSync } from "node:fs";
@@ -18,6 +18,11 @@ if (major < majorMin || (major === majorMin && minor < minorMin)) {
   process.exitCode = 1;
 } else {
   const { runSteps, steps } = await import("./steps.mjs");
-  const wantsBench = process.argv.includes("--bench");
-  await runSteps(wantsBench ? [steps.packages, steps.dist, steps.bench] : [steps.packages, steps.dist]);
+  const wanted = (flag, step) => (process.argv.includes(flag) ? [step] : []);
+  await runSteps([
+    steps.packages,
+    steps.dist,
+    ...wanted("--test", steps.redis),
+    ...wanted("--bench", steps.bench),
+  ]);
 }

@@ -17,21 +17,27 @@ import {
 import { dirname, join, relative } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { hasRedis, installRedis } from "./redis.mjs";
+import { SetupError } from "./setup-error.mjs";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...parts) => join(root, ...parts);
 const say = (line) => process.stderr.write(`dibs: ${line}\n`);
 
-/** A failure that the reader can act on: shown as its message, without a stack. */
-export class SetupError extends Error {}
-
 /** @typedef {{ title: string, isDone(): boolean, run(): void }} Step */
 
-/** @type {Record<"packages" | "dist" | "bench", Step>} */
+/** @type {Record<"packages" | "dist" | "bench" | "redis", Step>} */
 export const steps = {
   packages: { title: "Installing packages (npm ci)", isDone: packagesMatchLock, run: installPackages },
   dist: buildStep({ project: "tsconfig.build.json", sources: ["src"], base: "src", out: "dist" }),
-  bench: buildStep({ project: "tsconfig.bench.json", sources: ["src", "bench"], base: ".", out: "build" }),
+  // The benchmarks start the same Redis servers as the tests.
+  bench: buildStep({
+    project: "tsconfig.bench.json",
+    sources: ["src", "bench", "test/redis/servers"],
+    base: ".",
+    out: "build",
+  }),
+  redis: { title: "Installing Redis (apt-get)", isDone: hasRedis, run: installRedis },
 };
 
 /** Runs the steps that are not done; ends the process with a message when one fails. */

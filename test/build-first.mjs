@@ -1,4 +1,5 @@
-import { doSteps, SetupError, steps } from "../scripts/steps.mjs";
+import { SetupError } from "../scripts/setup-error.mjs";
+import { doSteps, steps } from "../scripts/steps.mjs";
 
 /**
  * Brings dist up to date before the tests of the whole system, so that `npx vitest run test/…` never tests

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -17,6 +17,7 @@ beforeEach(async () => {
   await symlink(join(root, "node_modules"), join(clone, "node_modules"));
   await write("src/cli/main.ts", '#!/usr/bin/env node\nconsole.log("served");\n');
   await write("src/pages/page.html", "<p>");
+  await write("src/storage/redis/scripts/claim.lua", "return 1");
 });
 
 afterEach(() => rm(clone, { recursive: true, force: true }));
@@ -46,12 +47,13 @@ const setUp = (env?: NodeJS.ProcessEnv) => run(process.execPath, ["scripts/setup
 const quiet = { code: 0, out: "", err: "" };
 
 describe("set-up", () => {
-  it("builds what can be run, with the pages, and then has nothing to say", async () => {
+  it("builds what can be run, with pages and scripts, and then has nothing to say", async () => {
     expect(await setUp()).toMatchObject({ code: 0, err: expect.stringContaining("Building dist") });
     expect(await setUp()).toEqual(quiet);
 
     expect(await run(join(clone, "dist/cli/main.js"))).toMatchObject({ code: 0, out: "served\n" });
     expect(await readFile(join(clone, "dist/pages/page.html"), "utf8")).toBe("<p>");
+    expect(await readFile(join(clone, "dist/storage/redis/scripts/claim.lua"), "utf8")).toBe("return 1");
   });
 
   it("builds again after a change of a source or a setting, not of a test", async () => {
@@ -63,6 +65,9 @@ describe("set-up", () => {
     await setUp();
 
     expect(await run(process.execPath, ["dist/cli/main.js"])).toMatchObject({ out: "changed\n" });
+    await write("src/storage/redis/scripts/claim.lua", "return 2");
+    await setUp();
+    expect(await readFile(join(clone, "dist/storage/redis/scripts/claim.lua"), "utf8")).toBe("return 2");
     await write("tsconfig.build.json", `${await readFile(join(clone, "tsconfig.build.json"), "utf8")}\n`);
     expect((await setUp()).err).toContain("Building dist");
   });
@@ -108,6 +113,81 @@ describe("set-up", () => {
 
     expect(code).toBe(1);
     expect(err).toContain(`Dibs needs Node 99.1 or later; this is ${process.version}`);
+  });
+});
+
+describe("set-up for the tests", () => {
+  // All that the set-up finds on PATH; what is tested here must not install anything on this machine.
+  const path = () => join(clone, "bin");
+  const setUpForTests = (env?: NodeJS.ProcessEnv) =>
+    run(process.execPath, ["scripts/setup.mjs", "--test"], {
+      PATH: path(),
+      DIBS_TEST_REDIS_URL: "",
+      ...env,
+    });
+
+  beforeEach(async () => {
+    await setUp();
+    await mkdir(path());
+    for (const name of ["sh", "rm", "chmod", "cat"]) await symlink(await placeOf(name), join(path(), name));
+  });
+
+  async function placeOf(name: string): Promise<string> {
+    return (await run("sh", ["-c", `command -v ${name}`])).out.trim();
+  }
+
+  async function putOnPath(name: string, script: string): Promise<void> {
+    await write(`bin/${name}`, `#!/bin/sh\n${script}\n`);
+    await chmod(join(path(), name), 0o755);
+  }
+
+  it("has nothing to do where a Redis or a Valkey can be started, or is named", async () => {
+    expect(await setUpForTests({ DIBS_TEST_REDIS_URL: "redis://127.0.0.1:1" })).toEqual(quiet);
+
+    for (const program of ["redis-server", "valkey-server"]) {
+      await putOnPath(program, "exit 1");
+      expect(await setUpForTests()).toEqual(quiet);
+      await rm(join(path(), program));
+    }
+  });
+
+  it("says how to get a Redis where it may not install one", async () => {
+    const { code, err } = await setUpForTests();
+
+    expect(code).toBe(1);
+    expect(err).toContain("neither redis-server nor valkey-server is on PATH");
+    expect(err).toContain("apt-get install redis-server");
+    expect(err).toContain("DIBS_TEST_REDIS_URL");
+  });
+
+  it("builds and installs without Redis when no test is wanted", async () => {
+    expect(await run(process.execPath, ["scripts/setup.mjs"], { PATH: path() })).toEqual(quiet);
+  });
+
+  describe.runIf(process.getuid?.() === 0)("as root, with apt-get", () => {
+    it("installs Debian's package once, and no more than that", async () => {
+      await write("calls", "");
+      const install = `case "$*" in *install*) echo > bin/redis-server; chmod +x bin/redis-server;; esac`;
+      await putOnPath("apt-get", `echo "$*" >> calls; ${install}`);
+
+      expect((await setUpForTests()).err).toContain("Installing Redis");
+      expect(await setUpForTests()).toEqual(quiet);
+
+      const calls = (await readFile(join(clone, "calls"), "utf8")).trim().split("\n");
+      expect(calls).toEqual([
+        expect.stringMatching(/^update /),
+        expect.stringMatching(/^install .*--no-install-recommends redis-server$/),
+      ]);
+    });
+
+    it("shows the words of an apt-get that cannot, and what else to do", async () => {
+      await putOnPath("apt-get", "echo E: no network >&2; exit 100");
+
+      const { code, err } = await setUpForTests();
+
+      expect(code).toBe(1);
+      expect(err).toMatch(/E: no network[\s\S]*brew install redis/);
+    });
   });
 });
 
