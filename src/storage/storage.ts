@@ -11,6 +11,7 @@ import type {
   Task,
   TaskState,
 } from "../task/task.ts";
+import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "./stored-task.ts";
 
 /**
  * The storage port: where tasks are, and the atomic steps that move them.
@@ -35,6 +36,9 @@ export interface Storage {
   /** The engine's own time, as well as this process knows it. */
   readonly clock: Clock;
 
+  /** So many calls of one verb and one queue are best under way at a time: 1 when a second one would gain nothing. */
+  readonly callsInFlight: number;
+
   /**
    * Adds tasks: ready at the tail of their priority, or scheduled when their time has not come.
    * What a task leaves out comes from the queue's configuration at this moment; a `runAt` in the past becomes
@@ -46,7 +50,8 @@ export interface Storage {
   /**
    * Leases ready tasks: highest priority first, first in first out within it (I6). Each ask is filled in
    * turn, from 0 to `max` tasks; an ask gets fewer only when no more are ready, or when its next task
-   * would bring it over `bytesMax`. The attempt is counted here (I5). A paused queue gives nothing.
+   * would bring it over `bytesMax` or all asks of the call together over `LIMITS.bodyBytesMax`; the first task
+   * of the call always fits. The attempt is counted here (I5). A paused queue gives nothing.
    */
   claim(queue: QueueName, asks: readonly ClaimAsk[]): Promise<ClaimReply>;
 
@@ -123,6 +128,21 @@ export interface Storage {
   /** Changes a queue's configuration, or pauses and resumes it; creates the queue. */
   configure(queue: QueueName, change: QueueChange): Promise<QueueSnapshot>;
 
+  /**
+   * One page of all that a queue keeps, for another store: first the tasks, state by state, each state in the order
+   * of a listing, then the idempotency keys that it remembers, those of present tasks too. Changes nothing. Whole only while nothing else
+   * changes the queue.
+   */
+  exportTasks(queue: QueueName, request: ExportRequest): Promise<ExportPage>;
+
+  /**
+   * Takes over what another store exported, and creates the queue. A task whose id is there already is left as it
+   * is, so the same batch again changes nothing; any other enters as it was, behind all others of its state (for a
+   * ready one: of its priority; for a scheduled one: of its time). A key that is remembered for as long or longer
+   * is left too. Whatever the configuration's `maxDepth` and retention say.
+   */
+  importTasks(queue: QueueName, batch: ImportBatch): Promise<ImportReply>;
+
   /** The queues whose scheduled tasks or leases come due soonest, at most `limit` of them, soonest first. */
   nextDueAt(limit: number): Promise<DueQueue[]>;
 
@@ -137,10 +157,15 @@ export interface Storage {
   /**
    * Tells whether anybody waits here for ready tasks of a queue. While it is so, a claim that leaves somebody
    * empty also sees to it, in the same atomic step, that what makes tasks ready next in any process is heard here.
+   * What was heard, and not followed by a claim of the queue before somebody stops waiting last, is passed on to
+   * another process that waits.
    */
   setWaiting(queue: QueueName, waiting: boolean): void;
 
-  /** Asks to hear of the end of a task; from when it resolves, no end is missed, whichever process brings it. */
+  /**
+   * Asks to hear of the end of a task, whichever process brings it; once, and for a minute at least. No end is missed
+   * after it resolved, nor after a `get` of the task that was asked for behind it in the same moment.
+   */
   awaitEnd(id: TaskId): Promise<void>;
 
   /** What an operator should know of the engine's health; undefined when all is well. */
@@ -178,7 +203,7 @@ export interface ClaimAsk {
   /** Default: the queue's. */
   readonly leaseMs?: number;
   readonly worker?: string;
-  /** Bound on the payload bytes of this ask's tasks together; the first task always fits. Default 16 MiB. */
+  /** Bound on the payload bytes of this ask's tasks together; its first task always fits. Default 16 MiB. */
   readonly bytesMax?: number;
 }
 

@@ -227,6 +227,22 @@ export function claimContract(suite: Suite): void {
     assert.equal(reply.more, true);
   });
 
+  suite.test("gives at most 16 MiB of payloads to all asks of a call together, in turn", async (stage) => {
+    const wanted = tasks(17, { payload: payloadOf(LIMITS.payloadBytesMax) });
+    for (const task of wanted) await stage.enqueue(task);
+
+    const reply = await stage.storage.claim(
+      QUEUE,
+      Array.from({ length: 10 }, () => ({ max: 2 })),
+    );
+
+    assert.deepEqual(
+      reply.grants.map((grant) => grant.length),
+      [2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
+    );
+    assert.equal(reply.more, true);
+  });
+
   suite.test("leaves a finished task where it is", async (stage) => {
     await stage.enqueue(aTask());
     await stage.settle(completed(await stage.claimOne()));

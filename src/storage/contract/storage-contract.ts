@@ -9,6 +9,7 @@ import { hazardsContract } from "./hazards.ts";
 import { heartbeatContract } from "./heartbeat.ts";
 import { invariantsContract } from "./invariants.ts";
 import { listContract } from "./list.ts";
+import { moveContract } from "./move.ts";
 import { nextDueAtContract } from "./next-due-at.ts";
 import { promoteDueContract } from "./promote-due.ts";
 import { pruneContract } from "./prune.ts";
@@ -64,6 +65,7 @@ const CHAPTERS: readonly (readonly [string, (suite: Suite) => void])[] = [
   ["list", listContract],
   ["snapshot", snapshotContract],
   ["configure", configureContract],
+  ["exportTasks and importTasks", moveContract],
   ["nextDueAt", nextDueAtContract],
   ["subscribe", subscribeContract],
   ["close", closeContract],

@@ -49,6 +49,26 @@ export class Suite {
     });
   }
 
+  /** A test with two stores, which know nothing of each other. */
+  pairTest(name: string, body: (from: Stage, to: Stage) => Promise<void>): void {
+    this.test(name, async (from) => {
+      const to = new Stage(await this.#open(), this.#options.timeFlows === undefined ? 0 : FLOW_MS);
+      try {
+        await body(from, to);
+        await assertConserved(to.storage);
+      } finally {
+        await to.clear();
+      }
+    });
+  }
+
+  /** As {@link pairTest}, for what outlives a close. */
+  reopenPairTest(name: string, body: (from: Stage, to: Stage) => Promise<void>): void {
+    const { forgetful } = this.#options;
+    if (forgetful === undefined) this.pairTest(name, body);
+    else this.#skip(forgetful, name);
+  }
+
   /** A test that asks what happens at one exact millisecond. */
   exactTest(name: string, body: (stage: Stage) => Promise<void>): void {
     this.#unless(this.#options.timeFlows, name, body);
@@ -61,6 +81,10 @@ export class Suite {
 
   #unless(reason: string | undefined, name: string, body: (stage: Stage) => Promise<void>): void {
     if (reason === undefined) this.test(name, body);
-    else this.#runner.it.skip?.(`${name} (skipped: ${reason})`, async () => {});
+    else this.#skip(reason, name);
+  }
+
+  #skip(reason: string, name: string): void {
+    this.#runner.it.skip?.(`${name} (skipped: ${reason})`, async () => {});
   }
 }

@@ -30,14 +30,18 @@ export function planClaim(
   const now = engine.clock.now();
   const grants: ClaimedTask[][] = [];
   let next = 0;
+  let bytesOfAll = 0;
   for (const ask of asks) {
     const grant: ClaimedTask[] = [];
     let bytes = 0;
     const bytesMax = ask.bytesMax ?? LIMITS.bodyBytesMax;
     while (grant.length < ask.max && next < candidates.length) {
       const candidate = candidates[next] as Candidate;
-      bytes += engine.table.payloadBytes.get(candidate.slot);
-      if (bytes > bytesMax && grant.length > 0) break;
+      const size = engine.table.payloadBytes.get(candidate.slot);
+      if (grant.length > 0 && bytes + size > bytesMax) break;
+      if (next > 0 && bytesOfAll + size > LIMITS.bodyBytesMax) break;
+      bytes += size;
+      bytesOfAll += size;
       grant.push(planLease(engine, queue, candidate, ask, now, step));
       next += 1;
     }

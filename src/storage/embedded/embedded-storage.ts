@@ -25,12 +25,15 @@ import type {
   StorageEvent,
   Trouble,
 } from "../storage.ts";
+import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
 import { planClaim } from "./claim.ts";
 import { Compactor } from "./compactor.ts";
 import type { Disk } from "./disk.ts";
 import { promoteDue, reapExpired } from "./due.ts";
 import { Engine } from "./engine.ts";
 import { enqueue } from "./enqueue.ts";
+import { exportTasks } from "./export.ts";
+import { importTasks } from "./import.ts";
 import type { Durability } from "./journal.ts";
 import { list } from "./list.ts";
 import { Loader } from "./loader.ts";
@@ -99,6 +102,7 @@ const DEFAULTS = Object.freeze({
  * folder; that process may serve many others over HTTP.
  */
 export class EmbeddedStorage implements Storage {
+  readonly callsInFlight = 1;
   readonly #engine: Engine;
   readonly #compactor: Compactor;
   readonly #lock: FolderLock | undefined;
@@ -278,6 +282,17 @@ export class EmbeddedStorage implements Storage {
       step.configure(change);
       step.commit(true);
       return state.snapshot();
+    });
+  }
+
+  exportTasks(queue: QueueName, request: ExportRequest): Promise<ExportPage> {
+    return this.#do(() => exportTasks(this.#engine, this.#queue(queue), request));
+  }
+
+  importTasks(queue: QueueName, batch: ImportBatch): Promise<ImportReply> {
+    return this.#do(() => {
+      if (this.#engine.journal.full) throw diskFull();
+      return importTasks(this.#engine, this.#queue(queue), batch);
     });
   }
 

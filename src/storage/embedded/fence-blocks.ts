@@ -44,6 +44,18 @@ export class FenceBlocks {
     return fence;
   }
 
+  /** Continues above `fence`, which another store gave out for a task that comes here. */
+  exceed(fence: number): void {
+    if (fence < this.#next) return;
+    this.#next = fence + 1;
+    if (this.#next < this.#end) return;
+    // Out of the block: the next fence waits until the record of a further one is flushed.
+    this.#end = this.#next;
+    if (this.#written > this.#next) return;
+    this.#written = this.#next;
+    this.#extend();
+  }
+
   /** Half a block before its end, the next one is written and left to the background flush. */
   #prepare(): void {
     // Only a hint: when the disk has no room now, the end of the block tries again and says so.

@@ -1,6 +1,6 @@
 import { InvalidRequestError } from "../../task/errors.ts";
 import { LIMITS } from "../../task/limits.ts";
-import type { Task, TaskState } from "../../task/task.ts";
+import type { TaskState } from "../../task/task.ts";
 import type { ListPage, ListRequest } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import { PRIORITIES, type QueueState } from "./queue-state.ts";
@@ -25,20 +25,32 @@ const LETTER: Readonly<Record<TaskState, string>> = {
 
 /** One page of a state's tasks, in the order in which they leave it. O(log n + page). */
 export function list(engine: Engine, queue: QueueState, request: ListRequest): ListPage {
-  const { state, limit } = request;
+  const { slots, cursor } = pageOf(engine, queue, request);
+  const tasks = slots.map((slot) => engine.view(slot));
+  return cursor === undefined ? { tasks } : { tasks, cursor };
+}
+
+/** The slots of one page. */
+export function pageOf(
+  engine: Engine,
+  queue: QueueState,
+  request: ListRequest,
+): { readonly slots: readonly number[]; readonly cursor: string | undefined } {
+  const { state, limit, bytesMax = LIMITS.bodyBytesMax } = request;
   const from = request.cursor === undefined ? START : parseCursor(request.cursor, state);
   const slots: number[] = [];
   // One more than asked tells whether this page is the last.
   collect(queue, state, from, limit + 1, slots);
-  const tasks: Task[] = [];
+  let size = 0;
   let bytes = 0;
-  for (const slot of slots.slice(0, limit)) {
+  for (; size < Math.min(limit, slots.length); size += 1) {
+    const slot = slots[size] as number;
     bytes += engine.table.payloadBytes.get(slot) + engine.table.resultBytes.get(slot);
-    if (bytes > (request.bytesMax ?? LIMITS.bodyBytesMax) && tasks.length > 0) break;
-    tasks.push(engine.view(slot));
+    if (bytes > bytesMax && size > 0) break;
   }
-  if (tasks.length === slots.length) return { tasks };
-  return { tasks, cursor: cursorAt(engine, slots[tasks.length - 1] as number, state) };
+  if (size === slots.length) return { slots, cursor: undefined };
+  slots.length = size;
+  return { slots, cursor: cursorAt(engine, queue, slots[size - 1] as number, state) };
 }
 
 function collect(queue: QueueState, state: TaskState, from: Position, count: number, into: number[]): void {
@@ -53,11 +65,11 @@ function collect(queue: QueueState, state: TaskState, from: Position, count: num
   }
 }
 
-function cursorAt(engine: Engine, slot: number, state: TaskState): string {
+function cursorAt(engine: Engine, queue: QueueState, slot: number, state: TaskState): string {
   const { table } = engine;
   const order = table.order.get(slot);
   if (state === "scheduled") return `s0:${table.runAt.get(slot)}:${order}`;
-  if (state === "leased") return `l0:${table.time.get(slot)}:${table.fence.get(slot)}`;
+  if (state === "leased") return `l0:${table.time.get(slot)}:${queue.leaseTie(slot)}`;
   return `${LETTER[state]}${state === "ready" ? table.priority.get(slot) : 0}:${order}:0`;
 }
 

@@ -6,6 +6,11 @@ import { SortedSlots } from "./sorted-slots.ts";
 import { STATE_CODE, type TaskTable } from "./task-table.ts";
 
 export const PRIORITIES = 10;
+/**
+ * The order of leased tasks that came from another store begins here; it is 0 of those claimed here. Their fences
+ * may be the same, so they cannot tell leases of one millisecond apart.
+ */
+const MOVED_LEASES = -(2 ** 52);
 
 /** An idempotency key that is remembered: its task's slot, or its id when only the key is left. */
 export interface RememberedKey extends KeyRecord {
@@ -87,6 +92,11 @@ export class QueueState {
     return this.#tie;
   }
 
+  /** The order of a leased task that comes from another store. */
+  nextMovedLease(): number {
+    return MOVED_LEASES + this.nextTie();
+  }
+
   nextFinish(): number {
     this.#finish += 1;
     return this.#finish;
@@ -106,7 +116,7 @@ export class QueueState {
         this.scheduled.add(table.runAt.get(slot), order, slot);
         break;
       case "leased":
-        this.leased.add(table.time.get(slot), table.fence.get(slot), slot);
+        this.leased.add(table.time.get(slot), this.leaseTie(slot), slot);
         break;
       default:
         this.finished[state].add(order, 0, slot);
@@ -128,12 +138,17 @@ export class QueueState {
         this.scheduled.remove(table.runAt.get(slot), order);
         break;
       case "leased":
-        this.leased.remove(table.time.get(slot), table.fence.get(slot));
+        this.leased.remove(table.time.get(slot), this.leaseTie(slot));
         break;
       default:
         this.finished[state].remove(order, 0);
         this.finishedBytes -= table.payloadBytes.get(slot) + table.resultBytes.get(slot);
     }
+  }
+
+  /** Tells leases that end in one millisecond apart. */
+  leaseTie(slot: number): number {
+    return this.#table.order.get(slot) || this.#table.fence.get(slot);
   }
 
   /** After recovery: continues the numbering behind what is there. */
@@ -146,7 +161,9 @@ export class QueueState {
       const priority = table.priority.get(slot);
       this.#tail[priority] = Math.max(this.#tail[priority] as number, order + 1);
       this.#head[priority] = Math.min(this.#head[priority] as number, order);
-    } else if (state !== "leased") this.#finish = Math.max(this.#finish, order);
+    } else if (state === "leased") {
+      if (order < 0) this.#tie = Math.max(this.#tie, order - MOVED_LEASES);
+    } else this.#finish = Math.max(this.#finish, order);
   }
 
   /** Appends the slots of up to `count` ready tasks in claim order to `into`. */

@@ -3,10 +3,13 @@ import { isFinished } from "../../task/task.ts";
 import type { QueueChange } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { FrameWriter } from "./frame.ts";
+import { rememberKeyOnly } from "./idempotency.ts";
 import type { QueueState } from "./queue-state.ts";
 import {
   type Details,
   type IdWords,
+  idIn,
+  type KeyRecord,
   type TaskConstants,
   writeKey,
   writeQueue,
@@ -20,9 +23,13 @@ interface Addition {
   readonly id: IdWords;
   readonly constants: TaskConstants;
   readonly status: TaskStatus;
+  /** Of a task that comes with a past: it gets a state record at once. */
+  readonly details: Details | undefined;
   offset: number;
   length: number;
   payloadBytes: number;
+  stateOffset: number;
+  stateLength: number;
 }
 
 /** A task's move to a new state, as planned. */
@@ -51,6 +58,8 @@ export class Step {
   /** The last planned move of each slot; made when a second task is looked at. */
   #planned: Map<number, Transition> | undefined;
   #change: QueueChange | undefined;
+  #pruned: number | undefined;
+  readonly #keys: { readonly id: IdWords; readonly record: KeyRecord }[] = [];
   /** What becomes ready in it by a move: a claim in the same step must see it. */
   readonly readied: Transition[] = [];
   #readies = false;
@@ -65,7 +74,9 @@ export class Step {
       this.#additions.length === 0 &&
       this.#transitions.length === 0 &&
       this.#removals.length === 0 &&
-      this.#change === undefined
+      this.#keys.length === 0 &&
+      this.#change === undefined &&
+      this.#pruned === undefined
     );
   }
 
@@ -80,9 +91,29 @@ export class Step {
   }
 
   /** A new task in its first state. */
-  add(id: IdWords, constants: TaskConstants, status: TaskStatus): void {
-    this.#additions.push({ id, constants, status, offset: 0, length: 0, payloadBytes: 0 });
+  add(id: IdWords, constants: TaskConstants, status: TaskStatus, details?: Details): void {
+    this.#additions.push({
+      id,
+      constants,
+      status,
+      details,
+      offset: 0,
+      length: 0,
+      payloadBytes: 0,
+      stateOffset: 0,
+      stateLength: 0,
+    });
     if (status.state === "ready") this.#readies = true;
+  }
+
+  /** A key whose task is gone, or comes later. */
+  remember(id: IdWords, record: KeyRecord): void {
+    this.#keys.push({ id, record });
+  }
+
+  /** The queue's total of removed tasks. */
+  setPruned(pruned: number): void {
+    this.#pruned = pruned;
   }
 
   /** A task's new state. Its details are those that the flags name. */
@@ -134,6 +165,7 @@ export class Step {
     const { journal } = this.#engine;
     const to = journal.begin();
     this.#writeQueue(to);
+    for (const { id, record } of this.#keys) writeKey(to, this.#queue.number, id, record);
     for (const addition of this.#additions) this.#writeAddition(to, addition);
     for (const transition of this.#transitions) {
       transition.offset = to.at;
@@ -147,9 +179,9 @@ export class Step {
 
   #writeQueue(to: FrameWriter): void {
     const queue = this.#queue;
-    if (this.#engine.knows(queue) && this.#change === undefined) return;
-    const { number, name, enqueued, pruned } = queue;
-    writeQueue(to, { number, name, enqueued, pruned, paused: this.#paused(), config: this.#config() });
+    if (this.#engine.knows(queue) && this.#change === undefined && this.#pruned === undefined) return;
+    const { number, name } = queue;
+    writeQueue(to, { number, name, ...this.#totals(), paused: this.#paused(), config: this.#config() });
   }
 
   #writeAddition(to: FrameWriter, addition: Addition): void {
@@ -158,6 +190,10 @@ export class Step {
     const first = { runAt: status.runAt, order: status.order, scheduled: status.state === "scheduled" };
     addition.payloadBytes = writeTask(to, this.#queue.number, id, constants, first, false);
     addition.length = to.at - addition.offset;
+    if (addition.details === undefined) return;
+    addition.stateOffset = to.at;
+    writeState(to, this.#queue.number, id, status, addition.details);
+    addition.stateLength = to.at - addition.stateOffset;
   }
 
   #writeRemoval(to: FrameWriter, slot: number): void {
@@ -165,6 +201,13 @@ export class Step {
     writeRemoved(to, this.#queue.number, id);
     const key = this.#queue.keyOfSlot.get(slot);
     if (key !== undefined) writeKey(to, this.#queue.number, id, key);
+  }
+
+  /** Before the step's own additions and removals, which count themselves. */
+  #totals(): { readonly enqueued: number; readonly pruned: number } {
+    const { enqueued, pruned } = this.#queue;
+    const wanted = this.#pruned ?? pruned;
+    return { enqueued: enqueued + wanted - pruned, pruned: wanted };
   }
 
   #config(): QueueConfig {
@@ -182,14 +225,9 @@ export class Step {
     if (!engine.knows(queue)) engine.addQueue(queue);
     queue.config = this.#config();
     queue.paused = this.#paused();
-    for (const { id, constants, status, offset, length, payloadBytes } of this.#additions) {
-      const slot = engine.addTask(queue, id, constants, payloadBytes);
-      engine.table.setStatus(slot, status);
-      engine.placeTask(slot, base.segment, base.offset + offset, length);
-      queue.enter(slot);
-      queue.enqueued += 1;
-      if (status.state === "ready") engine.recent.add(slot, constants);
-    }
+    if (this.#pruned !== undefined) Object.assign(queue, this.#totals());
+    for (const { id, record } of this.#keys) rememberKeyOnly(queue, record, idIn(queue.name, id));
+    for (const addition of this.#additions) this.#applyAddition(addition, base);
     for (const { slot, status, offset, length } of this.#transitions) {
       queue.leave(slot);
       engine.table.setStatus(slot, status);
@@ -202,6 +240,21 @@ export class Step {
       queue.pruned += 1;
       engine.removeTask(queue, slot);
     }
+  }
+
+  #applyAddition(addition: Addition, base: { readonly segment: number; readonly offset: number }): void {
+    const engine = this.#engine;
+    const queue = this.#queue;
+    const { id, constants, status, details, offset, length, payloadBytes } = addition;
+    const slot = engine.addTask(queue, id, constants, payloadBytes);
+    engine.table.setStatus(slot, status);
+    engine.placeTask(slot, base.segment, base.offset + offset, length);
+    if (details !== undefined) {
+      engine.placeState(slot, base.segment, base.offset + addition.stateOffset, addition.stateLength);
+    }
+    queue.enter(slot);
+    queue.enqueued += 1;
+    if (status.state === "ready") engine.recent.add(slot, constants);
   }
 
   #emit(): void {
