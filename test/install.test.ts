@@ -101,6 +101,18 @@ describe("the packed package, installed in an empty folder", () => {
     expect((await run(process.execPath, ["run.mjs"], { cwd: folder })).stdout).toBe("42\n");
   });
 
+  it("brings the Redis engine with its scripts", async () => {
+    // The scripts are read when the module is; what a call without a server says shows that it has all it needs.
+    await write(
+      "redis.mjs",
+      `import { RedisStorage } from "dibs/storage/redis";
+      await RedisStorage.open({ url: "redis://127.0.0.1:1" }).catch((error) => console.log(error.code));`,
+    );
+
+    const { stdout } = await run(process.execPath, ["redis.mjs"], { cwd: folder });
+    expect(stdout).toBe("storage_unavailable\n");
+  });
+
   it("brings the command", async () => {
     const { stdout } = await run("npx", ["--no-install", "dibs", "--version"], { cwd: folder });
 
