@@ -11,6 +11,8 @@
 //
 //   Breaks: what it breaks, with the invariant, hazard, write or flush
 //   Seen by: a test file, " > ", a part of the test's name; more lines for more tests
+//
+// It may change any file of src, scripts of the Redis engine too, and name any test of the projects below.
 import { execFileSync, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -28,6 +30,8 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PATCHES = join(ROOT, "test/mutations/patches");
 const SAMPLE = 4;
+/** Those whose tests see a change of src as it is, or build dist from it first. */
+const PROJECTS = ["process", "redis"];
 /** A mutant that hangs is one that is seen. */
 const LIMIT_MS = 180_000;
 
@@ -141,8 +145,9 @@ async function run(file, names) {
   const report = join(scratch, "report.json");
   rmSync(report, { force: true });
   const pattern = names.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
-  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--project=process", "--reporter=json"];
-  const child = spawn(process.execPath, [...vitest, `--outputFile=${report}`, file, "-t", pattern], {
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", ...PROJECTS.map((name) => `--project=${name}`)];
+  const told = ["--reporter=json", `--outputFile=${report}`];
+  const child = spawn(process.execPath, [...vitest, ...told, file, "-t", pattern], {
     cwd: scratch,
     stdio: "ignore",
     env: { ...process.env, DIBS_DISK_RUNS: "40", DIBS_MODEL_RUNS: "40" },
