@@ -1,0 +1,9 @@
+local base = KEYS[1]
+local META, TASKS, LEASES = base .. ":meta", base .. ":tasks", base .. ":leases"
+local SCHEDULED, READY = base .. ":scheduled", base .. ":ready:"
+local call, match, floor, format = redis.call, string.match, math.floor, string.format
+
+local time = call("TIME")
+-- Fences are microseconds: beyond the fourteen digits that Lua prints by itself.
+local micros = time[1] * 1000000 + time[2] + ARGV[1] * 1000
+local now = floor(micros / 1000)

@@ -1,0 +1,82 @@
+-- Removes tasks of a state, in the order of a listing, whatever the retention.
+-- KEYS  1 queue, 2 due
+-- ARGV  1 clock offset, 2 state, 3 limit
+-- Reply now, number of tasks removed, 1 when more are there
+-- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK
+-- Bound 500 tasks
+--#include queue
+--#include meta
+local state, limit = ARGV[2], tonumber(ARGV[3])
+load_meta({ "scheduled", "ready", "completed", "dead", "cancelled", "pruned", "bytes", "tombs",
+  "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+local ids, freed = {}, 0
+if state == "ready" then
+  local top = 9
+  local wanted = math.min(limit, number("ready")) + math.min(number("tombs"), limit)
+  local popped, from_priority = {}, {}
+  while #popped < wanted and top >= 0 do
+    local args = { top + 1 }
+    for priority = top, 0, -1 do args[#args + 1] = READY .. priority end
+    args[#args + 1], args[#args + 2], args[#args + 3] = "LEFT", "COUNT", wanted - #popped
+    local reply = call("LMPOP", unpack(args))
+    if not reply then break end
+    top = tonumber(string.sub(reply[1], -1)) - 1
+    for i = 1, #reply[2] do
+      popped[#popped + 1] = reply[2][i]
+      from_priority[#popped] = top + 1
+    end
+    local _, tail = match(meta["p" .. top + 1] or "1,0", "^(-?%d+),(-?%d+)$")
+    set("p" .. top + 1, (match(reply[2][#reply[2]], "^-?%d+") + 1) .. "," .. tail)
+  end
+  local names = {}
+  for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
+  local states = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
+  local back = {}
+  for i = 1, #popped do
+    local live = not states[i] or match(states[i], "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+")
+    if not live then add("tombs", -1)
+    elseif #ids < limit then ids[#ids + 1] = string.sub(popped[i], -16)
+    else back[#back + 1] = i end
+  end
+  local lines = {}
+  for i = #back, 1, -1 do
+    local priority = from_priority[back[i]]
+    lines[priority] = lines[priority] or {}
+    lines[priority][#lines[priority] + 1] = popped[back[i]]
+  end
+  for priority, line in pairs(lines) do
+    call("LPUSH", READY .. priority, unpack(line))
+    local _, tail = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
+    set("p" .. priority, match(line[#line], "^-?%d+") .. "," .. tail)
+  end
+else
+  local members = call("ZRANGE", base .. ":" .. state, 0, limit - 1)
+  local names = {}
+  for i = 1, #members do
+    ids[i] = string.sub(members[i], -16)
+    names[i] = ids[i] .. "s"
+  end
+  if #ids > 0 then
+    if state ~= "scheduled" then
+      local states = call("HMGET", TASKS, unpack(names))
+      for i = 1, #ids do
+        local payload, result = match(states[i], "^%u,%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d,[%d.]+,%d+,%d+,(%d+)")
+        freed = freed + payload + result
+      end
+    end
+    call("ZREMRANGEBYRANK", base .. ":" .. state, 0, #ids - 1)
+  end
+end
+if #ids > 0 then
+  local fields = {}
+  for i = 1, #ids do
+    local id = ids[i]
+    fields[#fields + 1], fields[#fields + 2], fields[#fields + 3], fields[#fields + 4] = id, id .. "s", id .. "e", id .. "r"
+  end
+  call("HDEL", TASKS, unpack(fields))
+  add(state, -#ids)
+  add("bytes", -freed)
+  add("pruned", #ids)
+end
+save_meta()
+return { now, #ids, number(state) > 0 and 1 or 0 }
