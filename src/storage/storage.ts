@@ -143,7 +143,10 @@ export interface Storage {
    */
   importTasks(queue: QueueName, batch: ImportBatch): Promise<ImportReply>;
 
-  /** The queues whose scheduled tasks or leases come due soonest, at most `limit` of them, soonest first. */
+  /**
+   * The queues whose scheduled tasks or leases come due soonest, at most `limit` of them, soonest first. Never too
+   * late; too early when what came due then has gone another way since, until `promoteDue` or `reapExpired` looked.
+   */
   nextDueAt(limit: number): Promise<DueQueue[]>;
 
   /**

@@ -109,7 +109,7 @@ export class RedisStorage implements Storage {
 
   async enqueue(queue: QueueName, tasks: readonly NewTask[]): Promise<EnqueueOutcome[]> {
     if (tasks.length === 0) return [];
-    if (!this.#registered.has(queue)) await this.#register(queue);
+    const entered = this.#entered(queue);
     const reply = this.#run<EnqueueReply>(
       SCRIPTS.enqueue,
       queue,
@@ -118,9 +118,9 @@ export class RedisStorage implements Storage {
     // Who waits here asks right behind the enqueue, in the same pipeline: calls of one queue stay in order.
     const isTold = this.#waiting.has(queue);
     if (isTold) this.#tell({ kind: "ready", queue });
-    const answer = await reply;
+    const [answer] = await Promise.all([reply, entered]);
     const [, , woken, made] = answer;
-    if (made === 1) this.#registerAgain(queue);
+    if (made === 1 && entered === undefined) this.#enterAgain(queue);
     const outcomes = enqueueOutcomes(queue, tasks, answer);
     if (isTold && woken === 1 && !this.#waiting.has(queue)) this.#wakeNext(queue);
     else if (!isTold && outcomes.some(isReady)) this.#readied(queue, woken);
@@ -128,7 +128,6 @@ export class RedisStorage implements Storage {
   }
 
   async claim(queue: QueueName, asks: readonly ClaimAsk[]): Promise<ClaimReply> {
-    if (asks.length === 0) return { grants: [], more: false };
     this.#owed.delete(queue);
     const args: (string | number)[] = [this.#shift, this.#self(queue), newNonce()];
     pushAsks(args, asks);
@@ -141,8 +140,6 @@ export class RedisStorage implements Storage {
     settlements: readonly Settlement[],
     asks: readonly ClaimAsk[] = [],
   ): Promise<SettleReply> {
-    if (settlements.length === 0 && asks.length === 0)
-      return { outcomes: [], claim: { grants: [], more: false } };
     const args: (string | number)[] = [this.#shift, this.#self(queue), newNonce(), settlements.length];
     pushSettlements(args, queue, settlements);
     pushAsks(args, asks);
@@ -304,10 +301,11 @@ export class RedisStorage implements Storage {
   }
 
   async configure(queue: QueueName, change: QueueChange): Promise<QueueSnapshot> {
-    if (!this.#registered.has(queue)) await this.#register(queue);
+    const entered = this.#entered(queue);
     const args = [this.#shift, this.#self(queue), 1, ...changedFields(change)];
-    const [, woken, made, fields, oldest] = await this.#run<ConfigureReply>(SCRIPTS.configure, queue, args);
-    if (made === 1) this.#registerAgain(queue);
+    const [answer] = await Promise.all([this.#run<ConfigureReply>(SCRIPTS.configure, queue, args), entered]);
+    const [, woken, made, fields, oldest] = answer;
+    if (made === 1 && entered === undefined) this.#enterAgain(queue);
     if (change.paused === false) this.#readied(queue, woken);
     return snapshotOf(queue, fields, oldest) as QueueSnapshot;
   }
@@ -372,9 +370,11 @@ export class RedisStorage implements Storage {
 
   #woken(text: string): void {
     const queue = text.slice("ready ".length) as QueueName;
-    if (!this.#waiting.has(queue)) return this.#wakeNext(queue);
-    this.#owed.add(queue);
-    this.#tell({ kind: "ready", queue });
+    if (!this.#waiting.has(queue)) this.#wakeNext(queue);
+    else {
+      this.#owed.add(queue);
+      this.#tell({ kind: "ready", queue });
+    }
   }
 
   #heardEnds(text: string): void {
@@ -421,18 +421,25 @@ export class RedisStorage implements Storage {
     return Number(ready ?? 0) > 0 && paused !== "1";
   }
 
-  async #register(queue: QueueName): Promise<void> {
+  /** Enters a queue into the list of all, once for each process; it travels with the first call. */
+  #entered(queue: QueueName): Promise<void> | undefined {
+    return this.#registered.has(queue) ? undefined : this.#enter(queue);
+  }
+
+  async #enter(queue: QueueName): Promise<void> {
     await this.#command("SADD", this.#keys.queues, queue);
     this.#registered.add(queue);
   }
 
-  /** The queue was made by this call: should somebody have flushed the store, its name is gone too. */
-  #registerAgain(queue: QueueName): void {
-    this.#register(queue).catch(() => this.#registered.delete(queue));
+  /** A call made a queue that should have been there: somebody has flushed the store, and its name is gone too. */
+  #enterAgain(queue: QueueName): void {
+    this.#registered.delete(queue);
+    this.#enter(queue).catch(() => {});
   }
 
   async #readDue(key: string, limit: number): Promise<DueQueue[]> {
-    const reply = await this.#command<string[]>("ZRANGE", key, 0, limit - 1, "WITHSCORES");
+    // RESP3 answers in pairs, RESP2 flat.
+    const reply = (await this.#command<string[]>("ZRANGE", key, 0, limit - 1, "WITHSCORES")).flat();
     const due: DueQueue[] = [];
     for (let i = 0; i < reply.length; i += 2) {
       due.push({ queue: reply[i] as QueueName, at: Number(reply[i + 1]) });

@@ -46,7 +46,6 @@ if #bare > 0 then
   for i = 1, #bare do is_there[bare_at[i]] = records[i] end
 end
 
-local failures = {}
 local function end_claim(i)
   local kind, id, token, a, b = ARGV[5 * i], ids[i], ARGV[5 * i + 2], ARGV[5 * i + 3], ARGV[5 * i + 4]
   local text = fresh[id] or found[2 * i - 1]
@@ -67,7 +66,7 @@ local function end_claim(i)
     local letter = release(task, kind == "u")
     return letter == "D" and "Da" .. ran or "R" .. ran
   end
-  fail(task, failures[id] or found[2 * i] or nil, worker, a, kind == "N" or kind == "F")
+  fail(task, found[2 * i] or nil, worker, a, kind == "N" or kind == "F")
   if kind == "F" or kind == "f" then
     to_finished(task, "D", 0, "r", fence_of(task))
     return "Dr" .. ran

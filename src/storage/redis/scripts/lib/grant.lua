@@ -12,7 +12,7 @@ local function grant(from, nonce, self)
   if meta.paused == "1" or ready == 0 or wanted == 0 then
     for i = 1, asked do counts[i] = 0 end
     if self ~= "" and wanted > 0 then wait_for_ready(self) end
-    return counts, items, false
+    return counts, items, meta.paused ~= "1" and ready > 0
   end
 
   -- Pop: one call for each priority touched.
@@ -117,7 +117,7 @@ local function grant(from, nonce, self)
       if state then
         local head, attempt, releases, has_failed, fence =
           match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
-        local token = format("%.0f.%s", math.max(fence + 1, micros), nonce)
+        local token = format("%.0f.%s", math.max(fence + 1, micros + leased), nonce)
         leased_state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. "," .. token .. rest
         if has_failed == "1" then
           failed[#failed + 1] = id .. "e"
@@ -125,7 +125,7 @@ local function grant(from, nonce, self)
         end
       else
         leased_state = "L," .. string.sub(record, 1, string.find(record, "\n", 1, true) - 1) .. ",1,0,0,"
-          .. format("%.0f.%s", micros, nonce) .. rest
+          .. format("%.0f.%s", micros + leased, nonce) .. rest
       end
       put_state(id, leased_state)
       leases_new[#leases_new + 1] = now + run.lease
@@ -140,7 +140,7 @@ local function grant(from, nonce, self)
   end
   if #failed > 0 then
     local texts = call("HMGET", TASKS, unpack(failed))
-    for i = 1, #failed do items[failed_at[i]] = texts[i] or "" end
+    for i = 1, #failed do items[failed_at[i]] = fresh_failures[string.sub(failed[i], 1, 16)] or texts[i] or "" end
   end
   add("ready", -leased)
   add("leased", leased)

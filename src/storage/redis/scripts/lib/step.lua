@@ -1,5 +1,5 @@
 -- What a step does to tasks, collected and written by one variadic call for each key.
-local fields, gone, fresh = {}, {}, {}
+local fields, gone, fresh, fresh_failures = {}, {}, {}, {}
 local leases_gone, leases_new = {}, {}
 local scheduled_gone, scheduled_new = {}, {}
 local finished_gone = { C = {}, D = {}, X = {} }
@@ -125,7 +125,9 @@ local function fail(task, errors, worker, text, has_text)
   while #failures > {{failuresMax}} do table.remove(failures, 1) end
   if has_text then known.l = text end
   task.failed = "1"
-  put(task.id .. "e", cjson.encode(known))
+  local all = cjson.encode(known)
+  fresh_failures[task.id] = all
+  put(task.id .. "e", all)
 end
 
 -- Hands a leased task back, at most a hundred times for nothing. Returns the letter of where it goes.
