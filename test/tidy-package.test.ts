@@ -26,14 +26,18 @@ describe("the package", () => {
     expect(promised.map(sourceOf).filter((path) => !isThere(path))).toEqual([]);
   });
 
-  it("loads every script that it ships", () => {
+  it("loads every script that it ships, and every part of one", () => {
     const source = filesIn("src");
     const loaders = source.filter((path) => path.endsWith(".ts")).map(read);
-    const names = source
-      .filter((path) => path.endsWith(".lua"))
-      .map((path) => path.replace(/.*\/|\.lua$/g, ""));
+    const scripts = source.filter((path) => path.endsWith(".lua"));
+    const including = scripts.map(read);
+    const isLoaded = (path: string) => {
+      const name = path.replace(/.*\/|\.lua$/g, "");
+      if (!path.includes("/lib/")) return loaders.some((text) => text.includes(`"${name}"`));
+      return including.some((text) => text.includes(`--#include ${name}\n`));
+    };
 
-    expect(names.filter((name) => !loaders.some((text) => text.includes(`"${name}"`)))).toEqual([]);
+    expect(scripts.filter((path) => !isLoaded(path))).toEqual([]);
   });
 
   it("carries its documents", () => {

@@ -12,9 +12,11 @@ const source = code.filter((path) => path.startsWith("src/") && !path.endsWith("
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   clock: [],
   task: [],
-  storage: ["task"],
+  storage: ["task", "clock"],
   "storage/contract": ["task", "storage", "clock"],
   "storage/embedded": ["task", "storage", "clock"],
+  "storage/redis": ["task", "storage", "clock"],
+  move: ["task", "storage"],
   broker: ["task", "storage", "clock"],
   protocol: ["task"],
   http: ["task", "protocol", "broker"],
@@ -25,6 +27,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "clock",
     "storage",
     "storage/embedded",
+    "storage/redis",
     "broker",
     "protocol",
     "http",
@@ -32,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "connect",
     "config",
   ],
-  cli: ["task", "protocol", "sdk", "lab", "connect", "config"],
+  cli: ["task", "protocol", "sdk", "lab", "move", "connect", "config"],
   index: ["task", "sdk", "connect"],
 };
 const COMPOSITION_ROOTS = [
@@ -42,6 +45,19 @@ const COMPOSITION_ROOTS = [
   "src/sdk/testing.ts",
 ];
 
+/** Packages that belong to one layer: its users need not know of them, and pay for them only when they use it. */
+const HOMES: Readonly<Record<string, readonly string[]>> = {
+  ioredis: ["storage/redis"],
+  fastify: ["http"],
+  ajv: ["http", "protocol"],
+  commander: ["cli"],
+  piscina: ["sdk"],
+  "prom-client": ["broker"],
+  "strip-json-comments": ["config"],
+  "hdr-histogram-js": ["lab"],
+  bullmq: [],
+};
+
 function layerOf(path: string): string {
   const place = /^src\/(storage\/\w+(?=\/)|[\w-]+)/.exec(path)?.[1] ?? path;
   return place === "config-values" ? "config" : place;
@@ -50,6 +66,11 @@ function layerOf(path: string): string {
 function importsOf(path: string): string[] {
   const found = read(path).matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"(\.[^"]+)"/g);
   return [...found].map(([, target]) => relative(root, join(root, dirname(path), target as string)));
+}
+
+function packagesOf(path: string): string[] {
+  const found = read(path).matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"((?:@\w+\/)?[a-z][\w-]*)(?:\/[^"]*)?"/g);
+  return [...found].map(([, name]) => name as string);
 }
 
 describe("the house", () => {
@@ -63,6 +84,18 @@ describe("the house", () => {
 
     expect(wrong).toEqual([]);
     expect(checked.flatMap(importsOf).length).toBeGreaterThan(100); // The pattern finds imports at all.
+  });
+
+  it("leaves a package to the one place that needs it", () => {
+    const strangers = source.flatMap((path) => {
+      const names = packagesOf(path).filter(
+        (name) => !(HOMES[name] ?? [layerOf(path)]).includes(layerOf(path)),
+      );
+      return names.map((name) => `${path} imports ${name}`);
+    });
+
+    expect(strangers).toEqual([]);
+    expect(new Set(source.flatMap(packagesOf)).size).toBeGreaterThan(5); // The pattern finds imports at all.
   });
 
   it("says task, never job, and has no bucket of things", () => {
