@@ -1,3 +1,4 @@
+import { StorageUnavailableError } from "../../../task/errors.ts";
 import type { Connection } from "./connection.ts";
 
 /** The first wait before connecting again, and the longest; each is jittered down to its half. */
@@ -32,7 +33,9 @@ export class KeptConnection {
 
   /** The first connection; rejects when there is none, without trying again. */
   async open(): Promise<void> {
-    this.#adopt(await this.#dial());
+    const connection = await this.#dial();
+    if (!this.#adopt(connection))
+      throw new StorageUnavailableError(`Lost the connection to Redis at ${connection.where}`);
   }
 
   /** Begins to connect without waiting for it. */
@@ -74,12 +77,12 @@ export class KeptConnection {
     this.#awaySince = performance.now();
     // A server that takes connections only to drop them is not asked more often than one that takes none.
     if (this.#awaySince - this.#openedAt > BACKOFF_MAX_MS) this.#attempts = 0;
-    if (this.#isClosed) return;
-    this.#onAway();
+    if (!this.#isClosed) this.#onAway();
     this.#again(backoffMs(this.#attempts));
   }
 
   #again(afterMs: number): void {
+    if (this.#isClosed) return;
     this.#attempts += 1;
     this.#timer = setTimeout(() => void this.#connect(), afterMs);
   }
@@ -88,10 +91,10 @@ export class KeptConnection {
     try {
       const connection = await this.#dial();
       if (this.#adopt(connection)) this.#onBack(connection);
-      else if (!this.#isClosed) this.#again(backoffMs(this.#attempts));
+      else this.#again(backoffMs(this.#attempts));
     } catch (error) {
       this.#reason = error instanceof Error ? error.message : String(error);
-      if (!this.#isClosed) this.#again(backoffMs(this.#attempts));
+      this.#again(backoffMs(this.#attempts));
     }
   }
 }

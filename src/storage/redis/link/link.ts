@@ -1,8 +1,10 @@
 import { InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
 import { Call, type CallHost } from "./call.ts";
 import { checkServer } from "./checks.ts";
+import { Cluster } from "./cluster.ts";
 import { commandText, evalText } from "./command-text.ts";
-import type { Connection, TlsOptions } from "./connection.ts";
+import type { Connection, Login, TlsOptions } from "./connection.ts";
+import type { KeptConnection } from "./kept-connection.ts";
 import { ScriptReloads } from "./load-scripts.ts";
 import { parseRedisUrl, type RedisPlace } from "./redis-url.ts";
 import { refusal } from "./refusal.ts";
@@ -69,13 +71,13 @@ export class RedisLink implements CallHost {
   #isClosed = false;
   #drained: (() => void) | undefined;
 
-  private constructor(routes: Routes, connections: number, timeoutMs: number) {
-    this.#routes = routes;
+  private constructor(routesTo: (sent: () => void) => Routes, connections: number, timeoutMs: number) {
     this.connections = connections;
     this.#timeoutMs = timeoutMs;
     this.#watchdog = new Watchdog(timeoutMs, () => this.#all());
-    const dial = () => routes.dialSubscriber();
-    this.#subscriptions = new Subscriptions(dial, timeoutMs, () => this.#watchdog.wake());
+    const sent = () => this.#watchdog.wake();
+    this.#routes = routesTo(sent);
+    this.#subscriptions = new Subscriptions(() => this.#routes.dialSubscriber(), timeoutMs, sent);
   }
 
   /**
@@ -87,7 +89,8 @@ export class RedisLink implements CallHost {
     const place = parseRedisUrl(options.url);
     const size = within("connections", options.connections ?? CONNECTIONS, 1, CONNECTIONS_MAX);
     const timeoutMs = within("commandTimeoutMs", options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS, 50, 600_000);
-    const link = new RedisLink(routesTo(place, options, size, scripts), size, timeoutMs);
+    const login = loginOf(place, options);
+    const link = new RedisLink((sent) => routesTo(place, login, size, scripts, sent), size, timeoutMs);
     try {
       await link.#open(options);
       return link;
@@ -168,12 +171,12 @@ export class RedisLink implements CallHost {
 
   #call(what: { key: string; name: string; script?: Script; text: string }): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const refusal = this.#isClosed ? "The link to Redis is closed" : this.#overload();
+      const overload = this.#isClosed ? "The link to Redis is closed" : this.#overload();
       const kept = this.#routes.of(what.key);
-      const connection = kept.current;
-      if (refusal !== undefined) reject(new StorageUnavailableError(refusal, NOT_APPLIED));
+      const connection = kept?.current;
+      if (overload !== undefined) reject(new StorageUnavailableError(overload, NOT_APPLIED));
       else if (connection === undefined || connection.isChoked)
-        reject(new StorageUnavailableError(kept.trouble ?? CHOKED, NOT_APPLIED));
+        reject(new StorageUnavailableError(whyNot(kept), NOT_APPLIED));
       else {
         this.#underWay += 1;
         connection.send(
@@ -218,28 +221,33 @@ export class RedisLink implements CallHost {
   }
 }
 
-const CHOKED = "Redis does not take what is sent to it: too much is waiting already";
+function whyNot(kept: KeptConnection | undefined): string {
+  if (kept === undefined) return "No master of the cluster serves the slot of this queue now";
+  return kept.trouble ?? "Redis does not take what is sent to it: too much is waiting already";
+}
 
-function routesTo(
-  place: RedisPlace,
-  { tls }: RedisOptions,
-  size: number,
-  scripts: readonly Script[],
-): Routes {
-  const { isTls, username, password, db } = place;
-  const login = {
+function loginOf({ isTls, db, username, password }: RedisPlace, { tls }: RedisOptions): Login {
+  return {
     isTls,
     db,
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls !== undefined && { tls }),
   };
-  if (place.kind === "sentinel") {
-    const sentinels = new Sentinels(place, login);
-    return new SingleServer(() => sentinels.master(), login, size, scripts);
-  }
-  const [address] = place.addresses;
-  return new SingleServer(() => Promise.resolve(address), login, size, scripts);
+}
+
+function routesTo(
+  place: RedisPlace,
+  login: Login,
+  size: number,
+  scripts: readonly Script[],
+  sent: () => void,
+): Routes {
+  if (place.kind === "cluster") return new Cluster(place.addresses, login, size, scripts, sent);
+  if (place.kind === "standalone")
+    return new SingleServer(() => Promise.resolve(place.addresses[0]), login, size, scripts);
+  const sentinels = new Sentinels(place, login);
+  return new SingleServer(() => sentinels.master(), login, size, scripts);
 }
 
 function within(name: string, value: number, min: number, max: number): number {

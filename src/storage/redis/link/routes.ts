@@ -8,8 +8,8 @@ export interface Routes {
   readonly isCluster: boolean;
   /** Opens all of them, each ready for use; rejects when one cannot be opened. */
   open(): Promise<void>;
-  /** The same key gives the same connection, for as long as the servers stay as they are. */
-  of(key: string): KeptConnection;
+  /** The same key gives the same connection, for as long as the servers stay as they are. Undefined: nobody has it. */
+  of(key: string): KeptConnection | undefined;
   all(): Iterable<KeptConnection>;
   /** Opens a further connection, to any server that hears everything that is published. */
   dialSubscriber(): Promise<Connection>;

@@ -12,8 +12,20 @@ const CRC = Uint16Array.from({ length: 256 }, (_, byte) => {
 export function slotOf(key: string): number {
   const open = key.indexOf("{");
   const close = open < 0 ? -1 : key.indexOf("}", open + 1);
-  const hashed = close > open + 1 ? key.slice(open + 1, close) : key;
+  const isTagged = close > open + 1;
+  const from = isTagged ? open + 1 : 0;
+  const end = isTagged ? close : key.length;
   let crc = 0;
-  for (const byte of Buffer.from(hashed)) crc = ((crc << 8) & 0xffff) ^ (CRC[(crc >> 8) ^ byte] as number);
+  for (let at = from; at < end; at += 1) {
+    const code = key.charCodeAt(at);
+    if (code > 127) return crcOf(Buffer.from(key.slice(from, end))) % SLOTS;
+    crc = ((crc << 8) & 0xffff) ^ (CRC[(crc >> 8) ^ code] as number);
+  }
   return crc % SLOTS;
+}
+
+function crcOf(bytes: Uint8Array): number {
+  let crc = 0;
+  for (const byte of bytes) crc = ((crc << 8) & 0xffff) ^ (CRC[(crc >> 8) ^ byte] as number);
+  return crc;
 }
