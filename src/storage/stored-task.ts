@@ -6,7 +6,7 @@ import type { EpochMs, Task } from "../task/task.ts";
 export interface StoredTask {
   readonly task: Task;
   readonly backoff: BackoffPolicy;
-  /** SHA-256 (hex) of the payload's canonical JSON; present exactly when the task has an idempotency key. */
+  /** SHA-256 (hex) of the payload's canonical JSON; present exactly while the queue remembers the task's own key. */
   readonly payloadHash?: string;
   /** Releases that gave an attempt back (I5). */
   readonly releases: number;

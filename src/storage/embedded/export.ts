@@ -1,64 +1,44 @@
-import { InvalidRequestError } from "../../task/errors.ts";
-import { TASK_STATES, type TaskState } from "../../task/task.ts";
+import type { TaskState } from "../../task/task.ts";
+import { exportPage, parseExportCursor } from "../export-cursor.ts";
 import type { ExportPage, ExportRequest, StoredKey, StoredTask } from "../stored-task.ts";
 import type { Engine } from "./engine.ts";
+import { findKey } from "./idempotency.ts";
 import { pageOf } from "./list.ts";
 import type { QueueState, RememberedKey } from "./queue-state.ts";
 import { leaseToken } from "./task-table.ts";
 
-/** What is exported in turn; a cursor begins with one of them. */
-const CHAPTERS: readonly (TaskState | "keys")[] = [...TASK_STATES, "keys"];
-const CURSOR = /^([a-z]+)\/([0-9a-z:-]*)$/;
-
 /** One page of all that a queue keeps: the tasks of one state, or keys. O(log n + page). */
 export function exportTasks(engine: Engine, queue: QueueState, request: ExportRequest): ExportPage {
-  const { chapter, cursor } = position(request.cursor);
-  const page =
-    chapter === "keys"
-      ? keysPage(engine, queue, cursor, request.limit)
-      : tasksPage(engine, queue, chapter, cursor, request);
-  const next = page.cursor ?? "";
-  if (next !== "") return { ...page, cursor: `${chapter}/${next}` };
-  const following = CHAPTERS[CHAPTERS.indexOf(chapter) + 1];
-  const { keys, tasks } = page;
-  return following === undefined ? { keys, tasks } : { keys, tasks, cursor: `${following}/` };
-}
-
-function position(cursor: string | undefined): { chapter: TaskState | "keys"; cursor: string } {
-  const [, name, rest] = CURSOR.exec(cursor ?? `${CHAPTERS[0]}/`) ?? [];
-  const chapter = CHAPTERS.find((known) => known === name);
-  if (chapter === undefined || (chapter === "keys" && !/^\d{0,15}$/.test(rest as string))) {
-    throw new InvalidRequestError(`Expected \`cursor\` from the page before, got ${JSON.stringify(cursor)}`, {
-      details: { field: "cursor", bound: "from the page before", value: cursor },
-    });
-  }
-  return { chapter, cursor: rest as string };
+  const { chapter, cursor } = parseExportCursor(request.cursor);
+  return chapter === "keys"
+    ? keysPage(engine, queue, Number(cursor ?? 0), request.limit)
+    : tasksPage(engine, queue, chapter, cursor, request);
 }
 
 function tasksPage(
   engine: Engine,
   queue: QueueState,
   state: TaskState,
-  cursor: string,
+  from: string | undefined,
   { limit, bytesMax }: ExportRequest,
 ): ExportPage {
-  const { slots, cursor: next } = pageOf(engine, queue, {
+  const { slots, cursor } = pageOf(engine, queue, {
     state,
     limit,
-    ...(cursor !== "" && { cursor }),
+    ...(from !== undefined && { cursor: from }),
     ...(bytesMax !== undefined && { bytesMax }),
   });
-  const tasks = slots.map((slot) => storedTask(engine, slot));
-  return { keys: [], tasks, ...(next !== undefined && { cursor: next }) };
+  return exportPage(state, { tasks: slots.map((slot) => storedTask(engine, queue, slot)) }, cursor);
 }
 
-function storedTask(engine: Engine, slot: number): StoredTask {
-  const { backoff, payloadHash } = engine.constants(slot);
+function storedTask(engine: Engine, queue: QueueState, slot: number): StoredTask {
+  const { backoff, idempotencyKey } = engine.constants(slot);
   const { state, releases, fence, nonce } = engine.table.status(slot);
+  const key = idempotencyKey === undefined ? undefined : findKey(queue, idempotencyKey, engine.clock.now());
   return {
     task: engine.view(slot),
     backoff,
-    ...(payloadHash !== undefined && { payloadHash }),
+    ...(key?.slot === slot && { payloadHash: key.payloadHash }),
     releases,
     fence,
     ...((state === "leased" || state === "completed") && { token: leaseToken(fence, nonce) }),
@@ -72,20 +52,20 @@ interface Walk {
 }
 const walks = new WeakMap<QueueState, Walk>();
 
-function keysPage(engine: Engine, queue: QueueState, cursor: string, limit: number): ExportPage {
-  const walk = walkFrom(queue, Number(cursor));
+function keysPage(engine: Engine, queue: QueueState, from: number, limit: number): ExportPage {
+  const walk = walkFrom(queue, from);
   const keys: StoredKey[] = [];
   while (keys.length < limit) {
     const { value: entry, done } = walk.keys.next();
     if (done === true) {
       walks.delete(queue);
-      return { keys, tasks: [] };
+      return exportPage("keys", { keys }, undefined);
     }
     walk.at += 1;
     const { key, payloadHash, expiresAt, slot } = entry;
     keys.push({ key, id: entry.id ?? engine.idOf(slot), payloadHash, expiresAt });
   }
-  return { keys, tasks: [], cursor: String(walk.at) };
+  return exportPage("keys", { keys }, String(walk.at));
 }
 
 function walkFrom(queue: QueueState, at: number): Walk {

@@ -57,9 +57,12 @@ function addTask(queue: QueueState, stored: StoredTask, step: Step): void {
 function constantsOf({ task, backoff, payloadHash }: StoredTask): TaskConstants {
   const { id, payload, priority, maxAttempts, createdAt, idempotencyKey, tags } = task;
   const key =
-    idempotencyKey === undefined ? undefined : { idempotencyKey, payloadHash: payloadHash as string };
+    idempotencyKey === undefined ? undefined : { idempotencyKey, payloadHash: payloadHash ?? NO_HASH };
   return { id, payload, priority, maxAttempts, backoff, createdAt, ...key, ...(tags && { tags }) };
 }
+
+/** Of a key that is not remembered any more: nobody will compare it. */
+const NO_HASH = "0".repeat(64);
 
 function statusOf(queue: QueueState, { task, releases, fence, token }: StoredTask): TaskStatus {
   const nonce = token === undefined ? 0 : Number(token.slice(token.indexOf(".") + 1));

@@ -16,7 +16,7 @@ import type { QueueName } from "../../task/ids.ts";
  * <prefix>:{<queue>}:scheduled    ZSET order + id → runAt
  * <prefix>:{<queue>}:completed    ZSET order + id → finishedAt; also :dead and :cancelled
  * <prefix>:{<queue>}:keys         HASH idempotency key → id, hash of the payload, end of its day
- * <prefix>:{<queue>}:keyorder     LIST of keys by age
+ * <prefix>:{<queue>}:keyorder     LIST of end of its day and key, by age
  * <prefix>:{<queue>}:awaited      SET of ids whose end somebody waits for
  * ```
  */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../clock.ts";
 import { InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
-import { parseQueueName, type QueueName, queueOf, type TaskId } from "../../task/ids.ts";
+import { parseQueueName, type QueueName, queueOf, randomPartOf, type TaskId } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
 import type { EpochMs, FinishedState, NewTask, Task, TaskState } from "../../task/task.ts";
@@ -27,11 +27,12 @@ import type {
   StorageEvent,
   Trouble,
 } from "../storage.ts";
-import type { ExportPage, ImportReply } from "../stored-task.ts";
+import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
 import { claimReplyOf, memberOf, pushAsks } from "./asks.ts";
 import { changedFields, snapshotOf } from "./config-fields.ts";
 import { cursorOf, parseCursor } from "./cursor.ts";
 import { type EnqueueReply, enqueueArgs, enqueueOutcomes } from "./enqueue.ts";
+import { exportTasks } from "./export.ts";
 import { Keys } from "./keys.ts";
 import { RedisLink, type RedisOptions } from "./link/link.ts";
 import type { Script } from "./link/script.ts";
@@ -39,6 +40,7 @@ import { stateOfLetter, taskOf } from "./record.ts";
 import { FORMAT, SCRIPTS } from "./scripts.ts";
 import { type OffsetClock, ServerClock } from "./server-clock.ts";
 import { endOf, outcomeOf, pushSettlements } from "./settlements.ts";
+import { importArgs } from "./stored.ts";
 import { WaitingQueues } from "./waiting-queues.ts";
 
 /** {@link RedisStorage.open}: where, and for tests a shifted time. */
@@ -310,13 +312,31 @@ export class RedisStorage implements Storage {
     return snapshotOf(queue, fields, oldest) as QueueSnapshot;
   }
 
-  /** Written by the one who moves stores, soon. */
-  exportTasks(): Promise<ExportPage> {
-    return Promise.reject(new InvalidRequestError("A Redis store cannot be exported yet"));
+  exportTasks(queue: QueueName, request: ExportRequest): Promise<ExportPage> {
+    const [base] = this.#keys.of(queue);
+    return exportTasks(
+      queue,
+      {
+        list: (args) => this.#call(SCRIPTS.list, queue, args),
+        keysFrom: (first, count) => this.#command("LRANGE", `${base}:keyorder`, first, first + count - 1),
+        entries: (names) => this.#command("HMGET", `${base}:keys`, ...names),
+      },
+      request,
+    );
   }
 
-  importTasks(): Promise<ImportReply> {
-    return Promise.reject(new InvalidRequestError("A Redis store cannot take over tasks yet"));
+  async importTasks(queue: QueueName, batch: ImportBatch): Promise<ImportReply> {
+    const { keys = [], tasks = [], pruned = "" } = batch;
+    const entered = this.#entered(queue);
+    const args: (string | number)[] = [this.#shift, pruned, tasks.length];
+    for (const task of tasks) args.push(...importArgs(task));
+    for (const { key, id, payloadHash, expiresAt } of keys) {
+      args.push(key, randomPartOf(id), payloadHash, expiresAt);
+    }
+    const reply = this.#run<[number, number, number]>(SCRIPTS.import, queue, args);
+    const [[, imported, made]] = await Promise.all([reply, entered]);
+    if (made === 1 && entered === undefined) this.#enterAgain(queue);
+    return { imported };
   }
 
   async nextDueAt(limit: number): Promise<DueQueue[]> {

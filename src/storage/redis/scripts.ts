@@ -36,6 +36,7 @@ export const SCRIPTS = {
   get: script("get", DRAINS),
   list: script("list", DRAINS),
   configure: script("configure", DRAINS),
+  import: script("import", "#!lua\n"),
   wake: script("wake", DRAINS),
   await: script("await", DRAINS),
 } as const;
