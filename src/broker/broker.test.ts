@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { aClaim, anEnqueue, completed, EMAILS, gate, opened, settledDown } from "../../test/broker/opened.ts";
-import { steadyClock } from "../clock.ts";
 import { EmbeddedStorage } from "../storage/embedded/embedded-storage.ts";
 import { StorageUnavailableError } from "../task/errors.ts";
 import { Broker } from "./broker.ts";
@@ -43,8 +42,7 @@ describe("draining", () => {
 
 describe("closing", () => {
   it("answers who waits, lets what is under way end, and keeps leases as they are", async () => {
-    const clock = steadyClock();
-    const { broker, witness, storage } = await opened({ clock });
+    const { broker, witness, storage } = await opened();
     await broker.enqueue(anEnqueue());
     const [leased] = await broker.claim(aClaim());
     const waiting = broker.claim(aClaim({ waitMs: 60_000 }));

@@ -1,4 +1,3 @@
-import { type Clock, steadyClock } from "../clock.ts";
 import type { ListPage, ListRequest, Storage } from "../storage/storage.ts";
 import type { DibsError } from "../task/errors.ts";
 import type { QueueName, TaskId } from "../task/ids.ts";
@@ -22,8 +21,6 @@ import type { SettleAnswer } from "./settlements.ts";
 import type { TaskCacheOptions } from "./task-cache.ts";
 
 export interface BrokerOptions {
-  /** The engine's source of time: due times and ends of leases are counted from it. */
-  readonly clock?: Clock;
   /** Bound on a payload and on a result, bytes of UTF-8; default 1 MiB. */
   readonly payloadBytesMax?: number;
   /** Draws the jitter of backoffs, in [0, 1). */
@@ -31,9 +28,9 @@ export interface BrokerOptions {
   /** Default: silent. */
   readonly logger?: Logger;
   /**
-   * Storage calls of one kind and queue under way at a time, 1 or more; default 1, which is right for an
-   * engine in the process. Over a network a second one lets both sides work at once; more make the batches
-   * smaller and weaken the order among the callers.
+   * Storage calls of one kind and queue under way at a time, 1 or more; default: what the engine says. Over a
+   * network a second one lets both sides work at once; more make the batches smaller and weaken the order
+   * among the callers.
    */
   readonly callsInFlight?: number;
   /** Keeps tasks that were read by id, for a store behind a network. Default: off, right for one in the process. */
@@ -82,11 +79,10 @@ export class Broker {
     atLeastOne("payloadBytesMax", options.payloadBytesMax);
     atLeastOne("cache.ttlMs", options.cache?.ttlMs);
     const parts = assembled(storage, {
-      clock: options.clock ?? steadyClock(),
       payloadBytesMax: options.payloadBytesMax ?? LIMITS.payloadBytesMax,
       random: options.random ?? Math.random,
       logger: options.logger ?? SILENT,
-      callsInFlight: options.callsInFlight ?? 1,
+      callsInFlight: options.callsInFlight ?? storage.callsInFlight,
       cache: options.cache ?? { mode: "off" },
     });
     // The first real claim must not pay for what an engine prepares at its first one.

@@ -13,6 +13,7 @@ import type { Place, Waiter } from "./waiting-line.ts";
 
 /** What a claim needs of the broker around it. */
 export interface ClaimSurroundings {
+  readonly storage: Storage;
   readonly lines: Lines;
   readonly meters: Meters;
   readonly undelivered: Undelivered;
@@ -32,6 +33,9 @@ const NOTHING: readonly ClaimedTask[] = [];
  * It asks its queues in the order given until `max` tasks are there, 16 MiB are full, or all were asked.
  * When it stays empty and may wait, it rests in the lines of all its queues until one of them wakes it, its
  * time is over, or its caller goes away. Whatever it holds then that nobody will receive is given back.
+ *
+ * A storage that fails ends a claim that never rested: its caller hears at once how things are. One that rests
+ * outlives the failure, and hears of it only when the storage cannot answer at the end of its time either.
  */
 export class Claim implements MergedCall<ClaimReply>, Waiter {
   readonly answer: Promise<readonly ClaimedTask[]>;
@@ -59,6 +63,8 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
   #askedAt = this.#startedAt;
   /** How long it took to hear that nothing was there, before it first rested. */
   #emptyMs: number | undefined;
+  /** Why its last look failed; undefined when it did not. */
+  #failure: DibsError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #onAbort: (() => void) | undefined;
   #isLate = false;
@@ -103,11 +109,12 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
   }
 
   deal(reply: ClaimReply, now: number): void {
+    this.#failure = undefined;
     const grant = reply.grants[this.index] as readonly ClaimedTask[];
     const wokenAt = this.#wokenAt;
     if (grant.length > 0) this.#take(grant, reply.more, now);
     else if (wokenAt !== undefined) this.#rest(now);
-    else if (reply.more) this.#line.claims.add(this);
+    else if (reply.more) this.#line.claims.again(this);
     else {
       this.#next += 1;
       this.proceed(now);
@@ -117,12 +124,11 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
 
   fail(error: DibsError): void {
     const wokenAt = this.#wokenAt;
-    if (this.#taken.length > 0) this.#finish(performance.now());
-    else {
-      this.#leave();
-      this.#reject(error);
-    }
-    wokenAt?.line.failed(error);
+    const isFinal = this.#around.storage.trouble()?.isFinal === true;
+    this.#failure = error;
+    if (this.#taken.length > 0 || isFinal || !this.#hasRested) this.#finish(performance.now());
+    else this.#rest(performance.now());
+    wokenAt?.line.failed(error, isFinal);
   }
 
   wake(place: Place): void {
@@ -138,6 +144,18 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
   dismiss(): void {
     if (this.isResting) this.#finish(performance.now());
     else this.#isLate = true;
+  }
+
+  /** The time is over. When the storage is in trouble, a last look shows whether it can answer at all. */
+  #expire(): void {
+    if (!this.isResting || this.#around.storage.trouble() === undefined) {
+      this.dismiss();
+      return;
+    }
+    this.#isLate = true;
+    this.#ceaseToRest();
+    this.#line = this.#around.lines.of(this.firstQueue);
+    this.#line.claims.add(this);
   }
 
   /** False when others rest at the queue: they came first, and they are looking when there is reason to. */
@@ -198,11 +216,16 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
     this.#around.parked += 1;
     for (const place of this.#places) place.line.rest(1);
     if (this.#timer === undefined) this.#listen(leftMs);
-    for (const place of this.#places) if (place.seen !== place.line.news) place.line.tell();
+    for (const { seen, line } of this.#places) {
+      if (seen === line.news) continue;
+      // At once, a storage that fails would be asked by the lines of one claim in turn, without end.
+      if (this.#failure === undefined) line.tell();
+      else line.tellLater();
+    }
   }
 
   #listen(leftMs: number): void {
-    this.#timer = setTimeout(() => this.dismiss(), Math.min(leftMs, TIMER_MS_MAX));
+    this.#timer = setTimeout(() => this.#expire(), Math.min(leftMs, TIMER_MS_MAX));
     if (this.#signal === undefined) return;
     this.#onAbort = () => this.dismiss();
     this.#signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -219,6 +242,10 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
     if (this.#isGone && this.#taken.length > 0) {
       void this.#around.undelivered.giveBack(this.#taken);
       this.#taken = NOTHING;
+    }
+    if (this.#failure !== undefined && this.#taken.length === 0 && !this.#isGone) {
+      this.#reject(this.#failure);
+      return;
     }
     this.#measure(now);
     this.#resolve(this.#taken);
@@ -239,6 +266,10 @@ export class Claim implements MergedCall<ClaimReply>, Waiter {
     if (this.#taken.length === 0) claimSeconds.empty.record((this.#emptyMs ?? spentMs) / 1_000);
     else if (this.#emptyMs === undefined) claimSeconds.hit.record(spentMs / 1_000);
     else claimSeconds.waited.record(spentMs / 1_000);
+  }
+
+  get #hasRested(): boolean {
+    return this.#emptyMs !== undefined;
   }
 
   get #isGone(): boolean {

@@ -1,3 +1,4 @@
+import type { Storage } from "../storage/storage.ts";
 import { ShuttingDownError } from "../task/errors.ts";
 import type { ClaimedTask } from "../task/task.ts";
 import { Claim, type ClaimSurroundings } from "./claim.ts";
@@ -8,15 +9,24 @@ import type { Undelivered } from "./undelivered.ts";
 
 const NONE: Promise<readonly ClaimedTask[]> = Promise.resolve([]);
 
+export interface ClaimsOptions {
+  readonly storage: Storage;
+  readonly lines: Lines;
+  readonly meters: Meters;
+  readonly undelivered: Undelivered;
+}
+
 /** What hands out tasks. */
 export class Claims implements ClaimSurroundings {
+  readonly storage: Storage;
   readonly lines: Lines;
   readonly meters: Meters;
   readonly undelivered: Undelivered;
   isDraining = false;
   parked = 0;
 
-  constructor(lines: Lines, meters: Meters, undelivered: Undelivered) {
+  constructor({ storage, lines, meters, undelivered }: ClaimsOptions) {
+    this.storage = storage;
     this.lines = lines;
     this.meters = meters;
     this.undelivered = undelivered;

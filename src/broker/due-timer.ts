@@ -10,15 +10,19 @@ import { Pace } from "./pace.ts";
 import type { Promoter } from "./promoter.ts";
 import type { Reaper } from "./reaper.ts";
 
-/** How often the store is asked what comes due: the heir of a broker that died takes over within that. */
-const LOOK_MS = 500;
+/**
+ * How often the store is asked what comes due. The shortest lease is longer, so each broker knows the end of
+ * each lease before it comes, whoever granted it; of a schedule that comes due sooner the engine tells.
+ */
+const LOOK_MS = 950;
+/** When nothing could be moved of what seemed due: another broker was first, or this clock is a little early. */
+const AGAIN_MS = 10;
 
 export interface DueTimerOptions {
   readonly storage: Storage;
   readonly calls: Calls;
   readonly promoter: Promoter;
   readonly reaper: Reaper;
-  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -26,17 +30,20 @@ export interface DueTimerOptions {
  * Promotes and reaps in the moment when something comes due (I4).
  *
  * One timer for the next due time, which is known from what this broker accepted and leased, and from the
- * store itself at the start, after each work, and every 500 ms. A time that turns out too early (the task
- * was settled, the lease extended) costs one look.
+ * store itself. When it comes the store is looked at first: a task that was settled, or moved by another
+ * broker on the same store, costs that look and no more.
  */
 export class DueTimer {
   readonly #options: DueTimerOptions;
+  readonly #clock: Clock;
   readonly #loop: Loop;
   readonly #dueAt = new Map<QueueName, EpochMs>();
-  #lookAt = 0;
+  /** What was expected since each look that is under way began, and may be missing in its reply. */
+  readonly #sinceLooks = new Set<Map<QueueName, EpochMs>>();
 
   constructor(options: DueTimerOptions) {
     this.#options = options;
+    this.#clock = options.storage.clock;
     this.#loop = new Loop({ name: "due", round: () => this.#round(), logger: options.logger });
   }
 
@@ -54,10 +61,8 @@ export class DueTimer {
 
   /** Something in the queue comes due at `at`. */
   expect(queue: QueueName, at: EpochMs): void {
-    const known = this.#dueAt.get(queue);
-    if (known !== undefined && known <= at) return;
-    this.#dueAt.set(queue, at);
-    this.#loop.wake(Math.min(LOOK_MS, Math.max(0, at - this.#options.clock.now())));
+    if (this.#sinceLooks.size > 0) for (const since of this.#sinceLooks) noteEarliest(since, queue, at);
+    if (noteEarliest(this.#dueAt, queue, at)) this.#loop.wake(Math.min(LOOK_MS, this.#msUntil(at)));
   }
 
   /** Promotes and reaps all that is due by the clock now, also what only the store knows of. */
@@ -71,16 +76,15 @@ export class DueTimer {
   }
 
   async #round(): Promise<number> {
+    await this.#look();
     const due = this.#takeDue();
-    // What this round takes on, and does not finish, only the store still knows.
-    if (due.length > 0) this.#lookAt = 0;
-    await this.#work(due, new Pace());
-    if (performance.now() >= this.#lookAt) await this.#look();
-    return Math.min(this.#nextMs(), this.#lookAt - performance.now());
+    if (due.length === 0) return this.#nextMs();
+    const moved = await this.#work(due, new Pace());
+    return moved > 0 ? 0 : AGAIN_MS;
   }
 
   #takeDue(): QueueName[] {
-    const now = this.#options.clock.now();
+    const now = this.#clock.now();
     const due = [...this.#dueAt].filter(([, at]) => at <= now).map(([queue]) => queue);
     for (const queue of due) this.#dueAt.delete(queue);
     return due;
@@ -105,17 +109,36 @@ export class DueTimer {
     return moved;
   }
 
+  /** What the store says takes the place of what was known: most lease ends are settled before they come. */
   async #look(): Promise<void> {
     const { calls, storage } = this.#options;
-    const due = await calls.run("nextDueAt", () => storage.nextDueAt(LIMITS.stepMax));
-    this.#lookAt = performance.now() + LOOK_MS;
-    for (const { queue, at } of due) this.expect(queue, at);
+    const since = new Map<QueueName, EpochMs>();
+    this.#sinceLooks.add(since);
+    try {
+      const due = await calls.run("nextDueAt", () => storage.nextDueAt(LIMITS.stepMax));
+      if (due.length < LIMITS.stepMax) this.#dueAt.clear();
+      for (const { queue, at } of due) this.#dueAt.set(queue, at);
+      for (const [queue, at] of since) noteEarliest(this.#dueAt, queue, at);
+    } finally {
+      this.#sinceLooks.delete(since);
+    }
   }
 
   #nextMs(): number {
-    const now = this.#options.clock.now();
     let nextMs = LOOK_MS;
-    for (const at of this.#dueAt.values()) nextMs = Math.min(nextMs, at - now);
+    for (const at of this.#dueAt.values()) nextMs = Math.min(nextMs, this.#msUntil(at));
     return nextMs;
   }
+
+  #msUntil(at: EpochMs): number {
+    return Math.max(0, at - this.#clock.now());
+  }
+}
+
+/** Notes a due time when it is the earliest known of its queue; false when it is not. */
+function noteEarliest(dueAt: Map<QueueName, EpochMs>, queue: QueueName, at: EpochMs): boolean {
+  const known = dueAt.get(queue);
+  if (known !== undefined && known <= at) return false;
+  dueAt.set(queue, at);
+  return true;
 }

@@ -39,7 +39,7 @@ export class Line {
   readonly claims: Merger<Claim, ClaimReply>;
   readonly settles: Merger<SettleCall, SettleReply>;
   readonly heartbeats: Merger<HeartbeatCall, readonly HeartbeatOutcome[]>;
-  readonly waiting = new WaitingLine();
+  readonly waiting: WaitingLine;
   /** How long claims took that brought a task. */
   readonly claimWindow = new MinuteWindow();
   /** How long tasks waited for their claim. */
@@ -51,6 +51,7 @@ export class Line {
     this.queue = queue;
     this.meters = around.meters;
     this.#around = around;
+    this.waiting = new WaitingLine((waiting) => around.storage.setWaiting(queue, waiting));
     this.enqueues = this.#merger("enqueue", sendEnqueues);
     this.claims = this.#merger("claim", sendClaims);
     this.settles = this.#merger("settle", sendSettles);

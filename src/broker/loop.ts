@@ -1,7 +1,9 @@
 import type { Logger } from "./logger.ts";
 
 const RETRY_FIRST_MS = 100;
-const RETRY_MAX_MS = 5_000;
+const RETRY_MAX_MS = 1_000;
+/** A loop that goes on failing says so once in so long. */
+const SAY_AGAIN_MS = 60_000;
 
 export interface LoopOptions {
   readonly name: string;
@@ -11,8 +13,9 @@ export interface LoopOptions {
 }
 
 /**
- * Repeats a round in the background. A round that throws is logged and tried again after 100 ms, then twice
- * as long each time up to 5 s; it never ends the loop. Its timer does not keep a process alive.
+ * Repeats a round in the background. A round that throws is tried again after 100 ms, then twice as long each
+ * time up to 1 s; it never ends the loop. The first failure is logged, then one a minute. Its timer does not
+ * keep a process alive.
  */
 export class Loop {
   readonly #options: LoopOptions;
@@ -21,6 +24,7 @@ export class Loop {
   #running: Promise<void> | undefined;
   #state: "new" | "started" | "stopped" = "new";
   #failures = 0;
+  #sayAt = 0;
   #trouble: string | undefined;
 
   constructor(options: LoopOptions) {
@@ -36,9 +40,10 @@ export class Loop {
     return this.#state === "stopped";
   }
 
-  start(): void {
+  /** The first round begins after `delayMs`. */
+  start(delayMs = 0): void {
     this.#state = "started";
-    this.wake(0);
+    this.wake(delayMs);
   }
 
   /** Sees to it that a round begins within `delayMs`; a failing loop keeps to its backoff. */
@@ -77,8 +82,10 @@ export class Loop {
   }
 
   #succeeded(nextMs: number): number {
-    if (this.#failures > 0) this.#options.logger.info({ loop: this.#options.name }, "the loop works again");
+    const { name, logger } = this.#options;
+    if (this.#failures > 0) logger.info({ loop: name, failures: this.#failures }, "the loop works again");
     this.#failures = 0;
+    this.#sayAt = 0;
     this.#trouble = undefined;
     return nextMs;
   }
@@ -89,10 +96,18 @@ export class Loop {
     this.#wakeAt = Number.POSITIVE_INFINITY;
     const reason = error instanceof Error ? error.message : String(error);
     this.#trouble = `the ${this.#options.name} loop fails: ${reason}`;
-    this.#options.logger.warn(
-      { loop: this.#options.name, err: error, retryMs },
-      "a round of the loop failed",
-    );
+    this.#say(error, retryMs);
     return retryMs;
+  }
+
+  #say(error: unknown, retryMs: number): void {
+    const now = performance.now();
+    if (now < this.#sayAt) return;
+    this.#sayAt = now + SAY_AGAIN_MS;
+    const { name, logger } = this.#options;
+    logger.warn(
+      { loop: name, err: error, failures: this.#failures, retryMs },
+      "a round of the loop failed; it is tried again until it succeeds",
+    );
   }
 }

@@ -10,7 +10,7 @@ import {
   settledDown,
 } from "../../test/broker/opened.ts";
 import { LIMITS } from "../task/limits.ts";
-import type { NewTask } from "../task/task.ts";
+import type { ClaimedTask, NewTask } from "../task/task.ts";
 
 describe("merging", () => {
   it("sends fifty enqueues, claims and settlements of one moment as one call each", async () => {
@@ -113,6 +113,28 @@ describe("merging", () => {
       verb === "claim" ? [args[1] as { max: number }[]] : [],
     );
     for (const asks of asked) expect(asks.reduce((sum, ask) => sum + ask.max, 0)).toBeLessThanOrEqual(1_000);
+  });
+
+  it("brings at most 16 MiB in one claim of many, and serves who was left empty before who came later", async () => {
+    const { broker, witness } = await opened();
+    const large = `"${"x".repeat(1024 * 1024 - 2)}"`;
+    const order: string[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      order.push((await broker.enqueue(anEnqueue({ payload: large }))).task.id);
+    }
+    witness.calls.length = 0;
+    const later: Promise<readonly ClaimedTask[]>[] = [];
+    witness.intervene = async (verb, call) => {
+      const reply = await call();
+      if (verb === "claim" && later.length === 0) later.push(broker.claim(aClaim()), broker.claim(aClaim()));
+      return reply;
+    };
+
+    const first = await Promise.all(Array.from({ length: 38 }, () => broker.claim(aClaim())));
+    const tasks = [...first, ...(await Promise.all(later))].flat();
+
+    expect(tasks.map(({ id }) => id)).toEqual(order);
+    expect(witness.count("claim")).toBe(3);
   });
 
   it("keeps queues apart", async () => {

@@ -36,6 +36,8 @@ export interface MergerOptions<Call, Reply> {
 export class Merger<Call extends MergedCall<Reply>, Reply> {
   readonly #options: MergerOptions<Call, Reply>;
   #waiting: Call[] = [];
+  /** Those that were sent already and ask once more: before all others. */
+  #again: Call[] = [];
   #inFlight = 0;
   #isLeaving = false;
 
@@ -44,13 +46,30 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   }
 
   get isIdle(): boolean {
-    return this.#inFlight === 0 && this.#waiting.length === 0;
+    return this.#inFlight === 0 && !this.#hasWaiting;
   }
 
+  get #hasWaiting(): boolean {
+    return this.#waiting.length > 0 || this.#again.length > 0;
+  }
+
+  /** Fails the call at once when too many wait already. */
   add(call: Call): void {
+    const refusal = this.#options.calls.admit(call.bytes);
+    if (refusal !== undefined) {
+      call.fail(refusal);
+      return;
+    }
     // A literal of one is a tenth of the memory of an array that was empty, and most calls travel alone.
     if (this.#waiting.length === 0) this.#waiting = [call];
     else this.#waiting.push(call);
+    if (!this.#isLeaving) this.#leaveSoon();
+  }
+
+  /** Sends a call that was not served once more: before those that came after it. */
+  again(call: Call): void {
+    this.#options.calls.readmit(call.bytes);
+    this.#again.push(call);
     if (!this.#isLeaving) this.#leaveSoon();
   }
 
@@ -70,7 +89,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
       (reply) => this.#deal(calls, reply, startedAt),
       (error) => this.#fail(calls, error, startedAt),
     );
-    if (this.#waiting.length > 0) this.#leaveSoon();
+    if (this.#hasWaiting) this.#leaveSoon();
   };
 
   /** An engine that throws before it returns a promise must not end the merging either. */
@@ -84,21 +103,29 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
 
   /** The calls that fit one storage call; the first always does. */
   #takeBatch(): Call[] {
-    const waiting = this.#waiting;
+    const waiting = this.#inOrder();
     let weight = 0;
     let bytes = 0;
     let count = 0;
     for (const call of waiting) {
       weight += call.weight;
+      if (count > 0 && (weight > LIMITS.batchMax || bytes + call.bytes > LIMITS.bodyBytesMax)) break;
       bytes += call.bytes;
-      if (count > 0 && (weight > LIMITS.batchMax || bytes > LIMITS.bodyBytesMax)) break;
       count += 1;
     }
+    this.#options.calls.leave(count, bytes);
     if (count === waiting.length) {
       this.#waiting = [];
       return waiting;
     }
     return waiting.splice(0, count);
+  }
+
+  #inOrder(): Call[] {
+    if (this.#again.length === 0) return this.#waiting;
+    this.#waiting = [...this.#again, ...this.#waiting];
+    this.#again = [];
+    return this.#waiting;
   }
 
   #deal(calls: readonly Call[], reply: Reply, startedAt: number): void {
@@ -123,7 +150,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   #ended(startedAt: number): number {
     this.#inFlight -= 1;
     // What waited leaves by a microtask, so after the answers below have been given.
-    if (this.#waiting.length > 0 && !this.#isLeaving) this.#leaveSoon();
+    if (!this.#isLeaving && this.#hasWaiting) this.#leaveSoon();
     return this.#options.calls.end(this.#options.meter, startedAt);
   }
 }

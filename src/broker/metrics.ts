@@ -1,4 +1,3 @@
-import type { Clock } from "../clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { QueueSnapshot } from "../task/queue.ts";
 import { TASK_STATES } from "../task/task.ts";
@@ -22,7 +21,6 @@ export interface MetricsSources {
   readonly snapshots: QueueSnapshots;
   readonly storage: Storage;
   readonly cache: TaskCache;
-  readonly clock: Clock;
   readonly waitingClaims: () => number;
 }
 
@@ -83,7 +81,7 @@ function totals({ meters }: MetricsSources): Family[] {
   ];
 }
 
-function depths({ meters, snapshots, clock, waitingClaims }: MetricsSources): Family[] {
+function depths({ meters, snapshots, storage, waitingClaims }: MetricsSources): Family[] {
   // A store that is down must not take the metrics along.
   const recent = () => snapshots.recent().catch((): readonly QueueSnapshot[] => []);
   return [
@@ -97,7 +95,7 @@ function depths({ meters, snapshots, clock, waitingClaims }: MetricsSources): Fa
       name: "dibs_oldest_ready_age_seconds",
       help: "Age of the task that is ready longest; 0 when none is.",
       type: "gauge",
-      samples: async () => ageSamples(await recent(), meters, clock.now()),
+      samples: async () => ageSamples(await recent(), meters, storage.clock.now()),
     },
     gauge("dibs_waiting_claims", "Claims that wait for tasks.", waitingClaims),
   ];

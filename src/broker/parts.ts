@@ -1,4 +1,3 @@
-import type { Clock } from "../clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import { type QueueName, queueOf, type TaskId } from "../task/ids.ts";
 import type { EpochMs, Task } from "../task/task.ts";
@@ -26,7 +25,6 @@ import { Turn } from "./turn.ts";
 import { Undelivered } from "./undelivered.ts";
 
 export interface PartsOptions {
-  readonly clock: Clock;
   readonly payloadBytesMax: number;
   readonly random: () => number;
   readonly logger: Logger;
@@ -55,7 +53,7 @@ export interface Parts {
 }
 
 export function assembled(engine: Storage, options: PartsOptions): Parts {
-  const { clock, payloadBytesMax, random, logger, callsInFlight } = options;
+  const { payloadBytesMax, random, logger, callsInFlight } = options;
   const meters = new Meters();
   const calls = new Calls(meters);
   const cache = new TaskCache((id) => calls.run("get", () => fetched(engine, id)), options.cache);
@@ -67,14 +65,14 @@ export function assembled(engine: Storage, options: PartsOptions): Parts {
   const noteFinished = (queue: QueueName, count: number) => pruner.noteFinished(queue, count);
   const promoter = new Promoter(storage, calls, meters);
   const reaper = new Reaper({ storage, calls, meters, noteFinished });
-  const dueTimer = new DueTimer({ storage, calls, promoter, reaper, clock, logger });
+  const dueTimer = new DueTimer({ storage, calls, promoter, reaper, logger });
   const expectDue = (queue: QueueName, at: EpochMs) => dueTimer.expect(queue, at);
 
   const turn = new Turn();
   const lines = new Lines({ storage, calls, turn, meters, callsInFlight, expectDue, noteFinished });
   const undelivered = new Undelivered(lines, logger);
-  const claims = new Claims(lines, meters, undelivered);
-  const results = new Results(cache);
+  const claims = new Claims({ storage, lines, meters, undelivered });
+  const results = new Results({ storage, calls, cache, logger });
   const queues = new Queues({
     storage,
     calls,
@@ -98,7 +96,7 @@ export function assembled(engine: Storage, options: PartsOptions): Parts {
     queues,
     dueTimer,
     pruner,
-    metrics: brokerMetrics({ meters, runtime, snapshots, storage, cache, clock, waitingClaims }),
+    metrics: brokerMetrics({ meters, runtime, snapshots, storage, cache, waitingClaims }),
     start() {
       // Wake-ups of other processes on the same store arrive here too: an engine that shares a store between
       // processes turns them into the same events.
@@ -109,12 +107,13 @@ export function assembled(engine: Storage, options: PartsOptions): Parts {
       });
       runtime.start();
       dueTimer.start();
+      results.start();
       pruner.start();
     },
     async stop() {
       unsubscribe();
       runtime.stop();
-      await Promise.all([dueTimer.stop(), pruner.stop()]);
+      await Promise.all([dueTimer.stop(), results.stop(), pruner.stop()]);
     },
   };
 }

@@ -9,9 +9,12 @@ import { Pace } from "./pace.ts";
 /** A queue is pruned a second after a task of it finished, or at once after so many did. */
 const PRUNE_AFTER = LIMITS.stepMax;
 const PRUNE_AFTER_MS = 1_000;
-/** All queues are looked at in turn, each once in about so long: age alone removes tasks too. */
-const TOUR_MS = 10_000;
-/** Of many queues so many a second, though the tour then takes longer: an idle store is left in peace. */
+/**
+ * All queues are looked at in turn, each once in about so long: age alone removes tasks too. Not more often,
+ * because an idle store is left in peace.
+ */
+const TOUR_MS = 30_000;
+/** Of many queues so many a second, though the tour then takes longer. */
 const TOUR_SHARE_MAX = 50;
 
 export interface PrunerOptions {

@@ -26,6 +26,8 @@ export interface Place {
 
 /** So many are asked for first; twice as many each time that more is there. One new task seldom wakes more. */
 const WOKEN_FIRST = 8;
+/** After a storage call for a waiter failed, the next is made so much later, if nothing calls for it before. */
+const RETRY_MS = 1_000;
 
 /**
  * The claims that wait at one queue, first come first served.
@@ -41,7 +43,8 @@ const WOKEN_FIRST = 8;
  * several lines. Entering and leaving cost the same whatever the length.
  *
  * With several processes on one store, the wake-up of another process arrives as the same storage event, and
- * the claim that finds nothing has told the engine that somebody waits: the rules here stay as they are.
+ * the claim that finds nothing has told the engine that somebody waits: the rules here stay as they are. News
+ * may come before the tasks: whoever is sent for them asks the storage behind the call that brings them.
  */
 export class WaitingLine {
   news = 0;
@@ -54,6 +57,13 @@ export class WaitingLine {
   #isLooking = false;
   #lookAgain = false;
   #width = WOKEN_FIRST;
+  #retry: NodeJS.Timeout | undefined;
+  readonly #onWaiting: (waiting: boolean) => void;
+
+  /** `onWaiting` is told when the first enters, before it asks for anything, and when the last leaves. */
+  constructor(onWaiting: (waiting: boolean) => void) {
+    this.#onWaiting = onWaiting;
+  }
 
   /** How many stand here, resting or not. */
   get length(): number {
@@ -75,6 +85,7 @@ export class WaitingLine {
     else this.#last.next = place;
     this.#last = place;
     this.#length += 1;
+    if (this.#length === 1) this.#onWaiting(true);
     return place;
   }
 
@@ -84,6 +95,10 @@ export class WaitingLine {
     if (place.next === undefined) this.#last = place.previous;
     else place.next.previous = place.previous;
     this.#length -= 1;
+    if (this.#length > 0) return;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#onWaiting(false);
   }
 
   /** One of those who stand here begins, or ceases, to rest. */
@@ -98,6 +113,14 @@ export class WaitingLine {
     else this.#look(WOKEN_FIRST);
   }
 
+  /** Tells the line that tasks may be there, at a storage that fails just now. */
+  tellLater(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.tell();
+    }, RETRY_MS).unref();
+  }
+
   /** A waiter that this line woke has its answer; `more` when the storage has more to give. */
   served(more: boolean): void {
     this.#asked -= 1;
@@ -108,14 +131,16 @@ export class WaitingLine {
   }
 
   /**
-   * The storage call for a waiter that this line woke failed. All who rest here hear of it: nobody waits on
-   * an engine that cannot answer, and nobody is left behind who was not looked after.
+   * The storage call for a waiter that this line woke failed. Those who rest go on resting, and the line looks
+   * again a second later: nobody is left behind who was not looked after. When only opening the storage again
+   * can help, all who rest hear of it.
    */
-  failed(error: DibsError): void {
+  failed(error: DibsError, isFinal: boolean): void {
     this.#asked -= 1;
     if (this.#asked > 0) return;
-    for (const place of this.restingPlaces()) place.waiter.fail(error);
     this.#stopLooking();
+    if (isFinal) for (const place of this.restingPlaces()) place.waiter.fail(error);
+    else if (this.#length > 0) this.tellLater();
   }
 
   /** The places of those who rest here, in order: so many, and no more than fit one storage call. */

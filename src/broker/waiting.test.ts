@@ -320,6 +320,84 @@ describe("a claim that waits", () => {
   });
 });
 
+describe("an engine that shares its store with other processes", () => {
+  it("knows that somebody waits before the first claim is made, until the last one has left", async () => {
+    const { broker, witness } = await opened();
+    const said = () =>
+      witness.calls
+        .filter(({ verb }) => verb === "setWaiting" || verb === "claim")
+        .map(({ verb, args }) => (verb === "claim" ? verb : args));
+
+    const first = broker.claim(aClaim({ waitMs: LONG }));
+    const second = broker.claim(aClaim({ queues: [EMAILS, RENDERS], waitMs: LONG }));
+    expect(said()).toEqual([
+      [EMAILS, true],
+      [RENDERS, true],
+    ]);
+    await settledDown();
+    await broker.claim(aClaim());
+    await broker.enqueue(anEnqueue());
+    await first;
+    expect(
+      said()
+        .slice(2)
+        .filter((call) => call !== "claim"),
+    ).toEqual([]);
+    await broker.enqueue(anEnqueue());
+    await second;
+
+    expect(said().slice(-2)).toEqual([
+      [EMAILS, false],
+      [RENDERS, false],
+    ]);
+  });
+
+  it("is asked right behind the call that brings a task, when it tells of it that early", async () => {
+    const { broker, witness } = await opened();
+    witness.isDeaf = true;
+    witness.intervene = async (verb, call) => {
+      if (verb !== "enqueue") return call();
+      witness.tell({ kind: "ready", queue: EMAILS });
+      const outcome = await call();
+      // The reply of a network comes turns later.
+      await settledDown();
+      return outcome;
+    };
+    for (let round = 0; round < 20; round += 1) {
+      const waiting = broker.claim(aClaim({ waitMs: LONG }));
+      await new Promise((resolve) => setTimeout(resolve, 6));
+      witness.calls.length = 0;
+
+      void broker.enqueue(anEnqueue({ payload: `${round}` }));
+      for (let hop = 0; hop < 20; hop += 1) await Promise.resolve();
+
+      expect(witness.calls.map(({ verb }) => verb).slice(0, 2)).toEqual(["enqueue", "claim"]);
+      expect(payloads(await waiting)).toEqual([`${round}`]);
+    }
+  });
+
+  it("is asked again after the claim that was under way when it told of a task", async () => {
+    const { broker, witness } = await opened();
+    witness.isDeaf = true;
+    const waiting = broker.claim(aClaim({ waitMs: LONG }));
+    await settledDown();
+    const held = gate();
+    witness.intervene = async (verb, call) => {
+      const reply = await call();
+      if (verb === "claim" && witness.count("claim") === 2) await held.opened;
+      return reply;
+    };
+    void broker.claim(aClaim({ worker: "another, in no line" }));
+    await settledDown();
+
+    witness.tell({ kind: "ready", queue: EMAILS });
+    await broker.enqueue(anEnqueue({ payload: "1" }));
+    held.open();
+
+    expect(payloads(await waiting)).toEqual(["1"]);
+  });
+});
+
 describe("ten thousand parked claims", () => {
   it("cost one question to the storage, are served in order, and are dismissed at once", async () => {
     const { broker, witness } = await opened();

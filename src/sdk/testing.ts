@@ -32,7 +32,7 @@ const moving = new Set<Promise<void>>();
  */
 export async function testDibs(): Promise<TestDibs> {
   const clock = new ManualClock();
-  const broker = await Broker.open(await EmbeddedStorage.open({ clock }), { clock });
+  const broker = await Broker.open(await EmbeddedStorage.open({ clock }));
   const dibs = new Dibs(new LocalConnection(broker, "memory:"));
   return {
     dibs,

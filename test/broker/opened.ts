@@ -3,7 +3,7 @@ import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import type { ClaimRequest, EnqueueRequest } from "../../src/broker/requests.ts";
 import { type Clock, ManualClock, steadyClock } from "../../src/clock.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
-import type { Storage } from "../../src/storage/storage.ts";
+import type { Storage, StorageEvent } from "../../src/storage/storage.ts";
 import type { QueueName } from "../../src/task/ids.ts";
 import type { ClaimedTask } from "../../src/task/task.ts";
 
@@ -19,6 +19,10 @@ export interface Witness {
   /** Set by a test: makes the call, now or later, or throws in its place. */
   intervene: ((verb: Verb, call: () => Promise<unknown>) => Promise<unknown>) | undefined;
   count(verb: Verb): number;
+  /** Tells the broker an event, as an engine does. */
+  tell(event: StorageEvent): void;
+  /** True while the engine's own events are lost. */
+  isDeaf: boolean;
 }
 
 export interface Opened {
@@ -28,10 +32,9 @@ export interface Opened {
 }
 
 /** A broker over the real engine, in memory; closed when the test is over. */
-export async function opened(options: BrokerOptions = {}): Promise<Opened> {
-  const clock: Clock = options.clock ?? steadyClock();
+export async function opened(options: BrokerOptions = {}, clock: Clock = steadyClock()): Promise<Opened> {
   const { storage, witness } = witnessed(await EmbeddedStorage.open({ clock }));
-  const broker = await Broker.open(storage, { ...options, clock });
+  const broker = await Broker.open(storage, options);
   witness.calls.length = 0;
   onTestFinished(async () => {
     witness.intervene = undefined;
@@ -43,18 +46,29 @@ export async function opened(options: BrokerOptions = {}): Promise<Opened> {
 /** As {@link opened}, with time that moves only when told. */
 export async function openedAtRest(options: BrokerOptions = {}): Promise<Opened & { clock: ManualClock }> {
   const clock = new ManualClock();
-  return { ...(await opened({ ...options, clock })), clock };
+  return { ...(await opened(options, clock)), clock };
 }
 
 function witnessed(engine: Storage): { storage: Storage; witness: Witness } {
+  const listeners = new Set<(event: StorageEvent) => void>();
+  engine.subscribe((event) => {
+    if (!witness.isDeaf) witness.tell(event);
+  });
   const witness: Witness = {
     calls: [],
+    isDeaf: false,
+    tell: (event) => {
+      for (const listener of listeners) listener(event);
+    },
     intervene: undefined,
     count: (verb) => witness.calls.filter((call) => call.verb === verb).length,
   };
   const storage = new Proxy(engine, {
     get(target, verb: Verb) {
-      const method = target[verb] as (...args: unknown[]) => Promise<unknown>;
+      if (verb === "subscribe") return listening(listeners);
+      const member: unknown = target[verb];
+      if (typeof member !== "function") return member;
+      const method = member as (...args: unknown[]) => Promise<unknown>;
       return (...args: unknown[]) => {
         witness.calls.push({ verb, args });
         const call = () => method.apply(target, args);
@@ -63,6 +77,13 @@ function witnessed(engine: Storage): { storage: Storage; witness: Witness } {
     },
   });
   return { storage, witness };
+}
+
+function listening(listeners: Set<(event: StorageEvent) => void>): Storage["subscribe"] {
+  return (listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  };
 }
 
 /** Verbs that answer with a promise, so that a test may keep them waiting. */
@@ -76,6 +97,7 @@ const HELD: Readonly<Partial<Record<Verb, true>>> = {
   prune: true,
   nextDueAt: true,
   get: true,
+  awaitEnd: true,
 };
 
 export function anEnqueue(fields: Partial<EnqueueRequest> = {}): EnqueueRequest {

@@ -61,12 +61,8 @@ export class Serving implements AsyncDisposable {
     ...options
   }: ServingOptions = {}): Promise<Serving> {
     const clock = new ManualClock();
-    const timed = realTime ? {} : { clock };
-    const storage = await EmbeddedStorage.open(timed);
-    const broker = await Broker.open(storage, {
-      ...timed,
-      ...(payloadBytesMax === undefined ? {} : { payloadBytesMax }),
-    });
+    const storage = await EmbeddedStorage.open(realTime ? {} : { clock });
+    const broker = await Broker.open(storage, payloadBytesMax === undefined ? {} : { payloadBytesMax });
     const server = await createServer(broker, { logger: SILENT, ...options });
     const url = await server.listen({ host: "127.0.0.1", port: 0 });
     return new Serving(url, clock, storage, broker, server);

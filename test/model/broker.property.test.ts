@@ -20,7 +20,7 @@ async function setUp(): Promise<Stage<BrokerWorld, RealBroker>> {
   const disk = new MemoryDisk();
   const open = async () => {
     const storage = await EmbeddedStorage.open({ disk, durability: "process", clock, reserveBytes: 0 });
-    return { storage, broker: await Broker.open(storage, { clock, random: () => RANDOM }) };
+    return { storage, broker: await Broker.open(storage, { random: () => RANDOM }) };
   };
   const real: RealBroker = {
     ...(await open()),
