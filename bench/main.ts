@@ -8,6 +8,7 @@ import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
 import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
+import { redisClaim } from "./redis-claim.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
   embeddedClaim,
@@ -15,6 +16,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedDepth,
   httpClaim,
   httpOpenLoop,
+  redisClaim,
 ];
 
 const USAGE = `npm run bench -- [names] [options]
