@@ -31,7 +31,7 @@ export function audit(ledger: Known, snapshot: Snapshot): string[] {
 }
 
 /** I1: maintained counters, recount and listing agree. */
-function countsFit({ queues, tasks }: Snapshot): string[] {
+export function countsFit({ queues, tasks }: Snapshot): string[] {
   const faults: string[] = [];
   const ids = new Set(tasks.map((task) => task.id));
   if (ids.size !== tasks.length) faults.push(`${tasks.length - ids.size} tasks are listed in two states`);
