@@ -4,7 +4,7 @@ import type { QueueName } from "../task/ids.ts";
 import { LIMITS } from "../task/limits.ts";
 import { TASK_STATES } from "../task/task.ts";
 import { differences, digestOf, fingerprint, type StoreDigest } from "./digest.ts";
-import { type MoveEnd, MoveRefusedError } from "./move-end.ts";
+import { type MoveEnd, MoveRefusedError, refuseWhenServed } from "./move-end.ts";
 import { pagesOf } from "./pages.ts";
 
 export interface MoveProgress {
@@ -55,8 +55,7 @@ export class AuditFailedError extends Error {
  * says so when the audit has passed, and only then may the old store be emptied.
  */
 export async function move(from: MoveEnd, to: MoveEnd, options: MoveOptions): Promise<MoveReport> {
-  await from.refuseWhenServed();
-  await to.refuseWhenServed();
+  await refuseWhenServed(from);
   const mark = await refuseStrangers(from, to);
   if (mark?.phase === "finished") return settleFinished(from);
   if (mark?.phase === "arrived") {
@@ -64,11 +63,13 @@ export async function move(from: MoveEnd, to: MoveEnd, options: MoveOptions): Pr
       ? finish(from, to, mark.digest, options)
       : { outcome: "moved", imported: 0, removed: 0 };
   }
-  await to.writeMark({ phase: "arriving", from: from.name });
+  await refuseWhenServed(to);
+  await to.storage.writeMoveMark({ phase: "arriving", from: from.name });
+  await refuseLateComers(to, mark);
   const imported = await copy(from.storage, to.storage, options);
   const audit = await auditOf(from, to, options);
   const digest = fingerprint(audit);
-  await to.writeMark({ phase: "arrived", from: from.name, digest });
+  await to.storage.writeMoveMark({ phase: "arrived", from: from.name, digest });
   if (!options.finish) return { outcome: "moved", audit, imported, removed: 0 };
   const finished = await finish(from, to, digest, options);
   return { ...finished, audit, imported };
@@ -76,7 +77,7 @@ export async function move(from: MoveEnd, to: MoveEnd, options: MoveOptions): Pr
 
 /** The mark of this move in the new store, when it has begun. */
 async function refuseStrangers(from: MoveEnd, to: MoveEnd): Promise<MoveMark | undefined> {
-  const [old, mark] = [await from.readMark(), await to.readMark()];
+  const [old, mark] = [await from.storage.readMoveMark(), await to.storage.readMoveMark()];
   if (old?.phase === "arriving") {
     throw new MoveRefusedError(
       `${from.name} is itself half filled, by a move from ${old.from}: end that one first`,
@@ -103,6 +104,16 @@ async function refuseStrangers(from: MoveEnd, to: MoveEnd): Promise<MoveMark | u
     );
   }
   return undefined;
+}
+
+/** Who opened the new store before the mark stood there is told apart from who finds it and stays away. */
+async function refuseLateComers(to: MoveEnd, before: MoveMark | undefined): Promise<void> {
+  try {
+    await refuseWhenServed(to);
+  } catch (error) {
+    if (before === undefined) await to.storage.writeMoveMark(undefined);
+    throw error;
+  }
 }
 
 async function copy(from: Storage, to: Storage, { signal, onProgress }: MoveOptions): Promise<number> {
@@ -139,19 +150,19 @@ async function auditOf(from: MoveEnd, to: MoveEnd, options: MoveOptions): Promis
   )) as [StoreDigest, StoreDigest];
   const told = differences(a, b);
   if (told.length > 0) throw new AuditFailedError(told);
-  await from.refuseWhenServed();
+  await refuseWhenServed(from);
   return a;
 }
 
 /** Empties the old store, when it still holds what was audited. */
 async function finish(from: MoveEnd, to: MoveEnd, digest: string, options: MoveOptions): Promise<MoveReport> {
-  if ((await from.readMark())?.phase !== "leaving") {
+  if ((await from.storage.readMoveMark())?.phase !== "leaving") {
     await refuseWhenChanged(from, digest, options);
-    await from.writeMark({ phase: "leaving", to: to.name });
+    await from.storage.writeMoveMark({ phase: "leaving", to: to.name });
   }
   const removed = await empty(from.storage, options);
-  await to.writeMark({ phase: "finished", from: from.name });
-  await from.writeMark(undefined);
+  await to.storage.writeMoveMark({ phase: "finished", from: from.name });
+  await from.storage.writeMoveMark(undefined);
   return { outcome: "finished", imported: 0, removed };
 }
 
@@ -175,7 +186,7 @@ async function refuseWhenChanged(from: MoveEnd, digest: string, options: MoveOpt
 
 /** A move that has ended before: only the last mark may still be there. */
 async function settleFinished(from: MoveEnd): Promise<MoveReport> {
-  if ((await from.readMark())?.phase === "leaving") await from.writeMark(undefined);
+  if ((await from.storage.readMoveMark())?.phase === "leaving") await from.storage.writeMoveMark(undefined);
   const left = await tasksIn(from.storage);
   if (left === 0) return { outcome: "finished", imported: 0, removed: 0 };
   throw new MoveRefusedError(

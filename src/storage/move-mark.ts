@@ -1,4 +1,5 @@
 import { StorageUnavailableError } from "../task/errors.ts";
+import type { Storage } from "./storage.ts";
 
 /**
  * What a store remembers of a move that it is one end of (`dibs move`), beside its tasks. A store that is half
@@ -13,6 +14,15 @@ export type MoveMark =
   | { readonly phase: "leaving"; readonly to: string }
   /** Filled and audited, and the source was emptied. */
   | { readonly phase: "finished"; readonly from: string };
+
+/** What an engine offers, beside the port, to the one who moves stores. */
+export interface MovableStorage extends Storage {
+  readMoveMark(): Promise<MoveMark | undefined>;
+  /** As durable as the store when it resolves; undefined removes the mark. */
+  writeMoveMark(mark: MoveMark | undefined): Promise<void>;
+  /** How many other processes have the store open now. */
+  otherUsers(): Promise<number>;
+}
 
 /** @throws {StorageUnavailableError} when a store with this mark must not be served; `place` names the store. */
 export function refuseMidMove(mark: MoveMark | undefined, place: string): void {

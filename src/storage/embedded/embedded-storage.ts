@@ -1,8 +1,9 @@
 import { type Clock, steadyClock } from "../../clock.ts";
-import { DibsError, StorageUnavailableError } from "../../task/errors.ts";
+import { DibsError, InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
 import type { NewTask, Task, TaskState } from "../../task/task.ts";
+import { type MovableStorage, type MoveMark, refuseMidMove } from "../move-mark.ts";
 import type {
   ClaimAsk,
   ClaimReply,
@@ -21,7 +22,6 @@ import type {
   RequeueDeadReply,
   Settlement,
   SettleReply,
-  Storage,
   StorageEvent,
   Trouble,
 } from "../storage.ts";
@@ -40,6 +40,7 @@ import { Loader } from "./loader.ts";
 import { FolderLock } from "./lock.ts";
 import { bootId } from "./lock-record.ts";
 import { MemoryDisk } from "./memory-disk.ts";
+import { readMoveMark, writeMoveMark } from "./move-mark.ts";
 import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { prune, purge } from "./prune.ts";
@@ -81,6 +82,8 @@ export interface EmbeddedOptions {
   readonly onTrouble?: (error: Error) => void;
   /** In the place of the folder's files, and without a lock; for tests. */
   readonly disk?: Disk;
+  /** Open also a store in the middle of a move, half filled or half emptied; for the one who moves it. */
+  readonly midMove?: boolean;
   /** Which boot of which machine this is; default the system's. */
   readonly bootId?: string;
   /** Fences given out for each flush, 2 or more; default about a million. */
@@ -101,11 +104,12 @@ const DEFAULTS = Object.freeze({
  * The default engine: order in memory, one append-only journal on disk, nothing to install. One process a
  * folder; that process may serve many others over HTTP.
  */
-export class EmbeddedStorage implements Storage {
+export class EmbeddedStorage implements MovableStorage {
   readonly callsInFlight = 1;
   readonly #engine: Engine;
   readonly #compactor: Compactor;
   readonly #lock: FolderLock | undefined;
+  readonly #folder: string | undefined;
   #trouble: Error | undefined;
   #closing: Promise<void> | undefined;
 
@@ -113,10 +117,16 @@ export class EmbeddedStorage implements Storage {
     return this.#engine.clock;
   }
 
-  private constructor(engine: Engine, compactor: Compactor, lock: FolderLock | undefined) {
+  private constructor(
+    engine: Engine,
+    compactor: Compactor,
+    lock: FolderLock | undefined,
+    folder: string | undefined,
+  ) {
     this.#engine = engine;
     this.#compactor = compactor;
     this.#lock = lock;
+    this.#folder = folder;
   }
 
   /**
@@ -138,6 +148,7 @@ export class EmbeddedStorage implements Storage {
       throw inFolder(error, options.folder);
     });
     try {
+      await refuseUnlessWhole(options);
       opened = EmbeddedStorage.#load(options, lock, onTrouble);
       return opened;
     } catch (error) {
@@ -183,7 +194,7 @@ export class EmbeddedStorage implements Storage {
       // On a full disk compaction waits as enqueues do; the journal says so itself.
       if (!engine.journal.full) onTrouble(error as Error);
     });
-    return new EmbeddedStorage(engine, compactor, lock);
+    return new EmbeddedStorage(engine, compactor, lock, folder);
   }
 
   /** Tells those who find the folder held where it is served. */
@@ -317,6 +328,20 @@ export class EmbeddedStorage implements Storage {
 
   async awaitEnd(): Promise<void> {}
 
+  async readMoveMark(): Promise<MoveMark | undefined> {
+    return this.#folder === undefined ? undefined : readMoveMark(this.#folder);
+  }
+
+  async writeMoveMark(mark: MoveMark | undefined): Promise<void> {
+    if (this.#folder === undefined) throw new InvalidRequestError("A store in memory cannot be moved");
+    await writeMoveMark(this.#folder, mark);
+  }
+
+  /** Nobody else: the lock sees to that. */
+  async otherUsers(): Promise<number> {
+    return 0;
+  }
+
   trouble(): Trouble | undefined {
     if (this.#closing !== undefined) return { reason: CLOSED, isFinal: true };
     const { journal } = this.#engine;
@@ -367,6 +392,11 @@ export class EmbeddedStorage implements Storage {
 /** `none` is memory alone, so that it can be put in the place of a folder's mode without changing the rest. */
 function folderOf(options: EmbeddedOptions): string | undefined {
   return options.durability === "none" ? undefined : options.folder;
+}
+
+async function refuseUnlessWhole(options: EmbeddedOptions): Promise<void> {
+  const folder = folderOf(options);
+  if (folder !== undefined && options.midMove !== true) refuseMidMove(await readMoveMark(folder), folder);
 }
 
 /** What failed at the opening, with the folder: the system says "not a directory", and not of what. */

@@ -7,6 +7,7 @@ import type { QueueName } from "../../task/ids.ts";
  *
  * ```
  * <prefix>:format                 the version of this layout
+ * <prefix>:move                   the mark of a move, in JSON
  * <prefix>:queues                 SET of queue names
  * <prefix>:due                    ZSET queue → next due time (in a cluster one for each queue, in its slot)
  * <prefix>:{<queue>}:meta         HASH of configuration, counters, and who waits
@@ -22,6 +23,7 @@ import type { QueueName } from "../../task/ids.ts";
  */
 export class Keys {
   readonly format: string;
+  readonly move: string;
   readonly queues: string;
   readonly due: string;
   /** Channel on which scheduling tells of an earlier due time. */
@@ -36,6 +38,7 @@ export class Keys {
     this.#prefix = prefix;
     this.#isCluster = isCluster;
     this.format = `${prefix}:format`;
+    this.move = `${prefix}:move`;
     this.queues = `${prefix}:queues`;
     this.due = `${prefix}:due`;
     this.dueChannel = `${prefix}:due`;

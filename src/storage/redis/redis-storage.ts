@@ -5,6 +5,7 @@ import { parseQueueName, type QueueName, queueOf, randomPartOf, type TaskId } fr
 import { LIMITS } from "../../task/limits.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
 import type { EpochMs, FinishedState, NewTask, Task, TaskState } from "../../task/task.ts";
+import { type MovableStorage, type MoveMark, parseMoveMark, refuseMidMove } from "../move-mark.ts";
 import type {
   ClaimAsk,
   ClaimReply,
@@ -23,7 +24,6 @@ import type {
   RequeueDeadReply,
   Settlement,
   SettleReply,
-  Storage,
   StorageEvent,
   Trouble,
 } from "../storage.ts";
@@ -46,6 +46,8 @@ import { WaitingQueues } from "./waiting-queues.ts";
 /** {@link RedisStorage.open}: where, and for tests a shifted time. */
 export interface RedisStorageOptions extends RedisOptions {
   readonly clockOffset?: OffsetClock;
+  /** Open also a store in the middle of a move, half filled or half emptied; for the one who moves it. */
+  readonly midMove?: boolean;
 }
 
 const NONCE_RANGE = 2 ** 32;
@@ -54,7 +56,7 @@ const NONCE_RANGE = 2 ** 32;
  * The scale engine: all state in Redis, each verb one script and one round trip. Any number of processes may
  * share a store. Durability is that of the Redis server.
  */
-export class RedisStorage implements Storage {
+export class RedisStorage implements MovableStorage {
   readonly #link: RedisLink;
   readonly #keys: Keys;
   readonly #clock = new ServerClock();
@@ -91,7 +93,9 @@ export class RedisStorage implements Storage {
       const keys = new Keys(options.prefix ?? "dibs", link.isCluster);
       await checkFormat(link, keys);
       const storage = new RedisStorage(link, keys, options);
+      // Seen first by whoever begins to move the store, and then looking whether somebody does.
       await storage.#listen();
+      if (options.midMove !== true) refuseMidMove(await storage.readMoveMark(), options.prefix ?? "dibs");
       return storage;
     } catch (error) {
       await link.close();
@@ -337,6 +341,23 @@ export class RedisStorage implements Storage {
     const [[, imported, made]] = await Promise.all([reply, entered]);
     if (made === 1 && entered === undefined) this.#enterAgain(queue);
     return { imported };
+  }
+
+  async readMoveMark(): Promise<MoveMark | undefined> {
+    const text = await this.#command<string | null>("GET", this.#keys.move);
+    return text === null ? undefined : parseMoveMark(text, this.#keys.move);
+  }
+
+  async writeMoveMark(mark: MoveMark | undefined): Promise<void> {
+    if (mark === undefined) await this.#command("DEL", this.#keys.move);
+    else await this.#command("SET", this.#keys.move, JSON.stringify(mark));
+  }
+
+  /** Every process that has the store open hears of ends, at one of the masters. */
+  async otherUsers(): Promise<number> {
+    const replies = await this.#link.everyMaster("PUBSUB", "NUMSUB", this.#keys.endsChannel);
+    const users = (replies as [string, number][]).reduce((sum, [, count]) => sum + count, 0);
+    return Math.max(0, users - 1);
   }
 
   async nextDueAt(limit: number): Promise<DueQueue[]> {

@@ -51,6 +51,8 @@ const UNDER_WAY_MAX = 10_000;
 /** A call goes on to another server, or waits for one in the middle of a move, at most this often. */
 const AGAIN_MAX = 16;
 
+type Sent = { key: string; name: string; script?: Script; text: string };
+
 const NOT_APPLIED = { details: { applied: "no" } } as const;
 
 /**
@@ -118,6 +120,13 @@ export class RedisLink implements CallHost {
     return this.#call({ key, name, text: commandText(name, [key, ...args]) });
   }
 
+  /** Runs a command that names no key on every master; their replies in any order. */
+  everyMaster(name: string, ...args: (string | number)[]): Promise<unknown[]> {
+    const masters = new Map([...this.#routes.all()].map((kept) => [kept.current?.where, kept]));
+    const what = { key: "", name, text: commandText(name, args) };
+    return Promise.all([...masters.values()].map((kept) => this.#callOn(kept, what)));
+  }
+
   /**
    * Calls `listener` for what is published on a channel, from when it resolves, also after reconnects; what is
    * published in between is missed ({@link onReconnect}). Rejects while Redis is away.
@@ -169,10 +178,13 @@ export class RedisLink implements CallHost {
     await this.#subscriptions.kept.open();
   }
 
-  #call(what: { key: string; name: string; script?: Script; text: string }): Promise<unknown> {
+  #call(what: Sent): Promise<unknown> {
+    return this.#callOn(this.#routes.of(what.key), what);
+  }
+
+  #callOn(kept: KeptConnection | undefined, what: Sent): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const overload = this.#isClosed ? "The link to Redis is closed" : this.#overload();
-      const kept = this.#routes.of(what.key);
       const connection = kept?.current;
       if (overload !== undefined) reject(new StorageUnavailableError(overload, NOT_APPLIED));
       else if (connection === undefined || connection.isChoked)
