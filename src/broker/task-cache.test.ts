@@ -95,6 +95,19 @@ describe("a task that is kept", () => {
     expect([cache.hits, cache.misses]).toEqual([1, 2]);
   });
 
+  it("is read anew for whoever decides on it, and is not older for anybody after that", async () => {
+    const { cache, fetched, store } = aCache();
+    const id = newTaskId(EMAILS);
+    await cache.read(id);
+    store.payload = "[]";
+
+    expect(await cache.readAnew(id)).toMatchObject({ payload: "[]" });
+    expect(await cache.read(id)).toMatchObject({ payload: "[]" });
+
+    expect(fetched.length).toBe(2);
+    expect([cache.hits, cache.misses]).toEqual([1, 1]);
+  });
+
   it("is not kept when it was written while it was read", async () => {
     const { cache, store } = aCache();
     const slow = gate();
@@ -318,6 +331,7 @@ describe("a broker with a cache", () => {
 
     expect(await waiting).toMatchObject({ state: "completed", result: "42" });
     expect(gets(opened)).toBe(3);
+    expect(await broker.get(task.id)).toMatchObject({ state: "completed" });
   });
 
   it("takes the news of an end that another process brought", async () => {

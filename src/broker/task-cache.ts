@@ -96,9 +96,10 @@ export class TaskCache {
     return kept;
   }
 
-  /** The task as the store has it now: for whoever decides on it. */
-  async readAnew(id: TaskId): Promise<Task | undefined> {
-    return this.#fetch(id);
+  /** The task as the store has it now, for whoever decides on it; nobody sees it as it was before that again. */
+  readAnew(id: TaskId): Promise<Task | undefined> {
+    const now = this.#now();
+    return this.#switch.isOn(now) ? this.#readThrough(id, now) : this.#fetch(id);
   }
 
   /** Notes that tasks were written: what is known of them is no longer true. */
