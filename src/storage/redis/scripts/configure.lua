@@ -39,9 +39,8 @@ end
 local oldest = {}
 if number("ready") > 0 then
   local many = math.min(number("tombs"), 100)
-  for priority = 0, 9 do
-    local head, tail = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
-    if tonumber(tail) >= tonumber(head) then
+  for priority in string.gmatch(meta.priorities or "", "%d") do
+    do
       local elements = call("LRANGE", READY .. priority, 0, many)
       local names = {}
       for i = 1, #elements do names[i] = string.sub(elements[i], -16) .. "s" end

@@ -32,7 +32,7 @@ for at = 3, #ARGV, 3 do
 end
 
 local names = { "v", "maxAttempts", "backoff", "maxDepth", "enqueued", "scheduled", "ready", "leased", "order", "due",
-  "waiting", "paused" }
+  "waiting", "paused", "priorities" }
 for priority in pairs(priorities) do names[#names + 1] = "p" .. priority end
 load_meta(names)
 local most = meta.maxAttempts or "{{maxAttempts}}"
@@ -43,6 +43,15 @@ local known = {}
 if #keys > 0 then
   local entries = call("HMGET", base .. ":keys", unpack(keys))
   for i = 1, #keys do known[keys[i]] = entries[i] or nil end
+end
+
+-- Every priority that was ever used, the most urgent first: a claim looks only at these.
+for priority in pairs(priorities) do
+  local used = meta.priorities or ""
+  if not string.find(used, priority, 1, true) then
+    local higher = match(used, "^[" .. priority .. "-9]*")
+    set("priorities", higher .. priority .. string.sub(used, #higher + 1))
+  end
 end
 
 local outcomes, fields, scheduled, lines, new_keys, key_order = {}, {}, {}, {}, {}, {}
@@ -118,8 +127,7 @@ for i = 1, #tasks do
     else
       local line = lines[task.priority]
       if not line then
-        local first, last = match(meta["p" .. task.priority] or "1,0", "^(-?%d+),(-?%d+)$")
-        line = { first = first, last = tonumber(last) }
+        line = { last = number("p" .. task.priority) }
         lines[task.priority] = line
       end
       line.last = line.last + 1
@@ -163,7 +171,7 @@ for i = 1, #outcomes do if outcomes[i] == 1 then added = added + 1 end end
 if #fields > 0 then call("HSET", TASKS, unpack(fields)) end
 for priority, line in pairs(lines) do
   call("RPUSH", READY .. priority, unpack(line))
-  set("p" .. priority, line.first .. "," .. line.last)
+  set("p" .. priority, line.last)
   readied = readied + #line
 end
 if #scheduled > 0 then call("ZADD", SCHEDULED, unpack(scheduled)) end

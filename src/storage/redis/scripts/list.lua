@@ -4,7 +4,7 @@
 --       member; nothing for the first page
 -- Reply cursor of the next page as two values (empty on the last), then for each task: id, record, state, failures,
 --       result, end of lease
--- Cost  HMGET, HMGET, HMGET and one LRANGE for each priority, or at most ZADD, ZRANK, ZREM, ZRANGE
+-- Cost  HMGET, HMGET, HMGET, LINDEX and one LRANGE for each priority, or at most ZADD, ZRANK, ZREM, ZRANGE
 -- Bound 200 tasks, 500 tombstones, 16 MiB
 local base, state, limit, bytes_max = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tasks, match, call = base .. ":tasks", string.match, redis.call
@@ -19,16 +19,18 @@ local function read_states(from)
 end
 
 if state == "ready" then
-  local ends = call("HMGET", base .. ":meta", "tombs", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9")
-  local extra = math.min(tonumber(ends[1]) or 0, {{stepMax}})
+  local queue = call("HMGET", base .. ":meta", "tombs", "priorities")
+  local extra = math.min(tonumber(queue[1]) or 0, {{stepMax}})
   local top = tonumber(ARGV[4]) or 9
-  for priority = top, 0, -1 do
-    local head, tail = match(ends[priority + 2] or "", "^(-?%d+),(-?%d+)$")
-    local left = limit + 1 + extra - #places
-    if head and tonumber(tail) >= tonumber(head) and left > 0 then
+  for priority in string.gmatch(queue[2] or "", "%d") do
+    local left, key = limit + 1 + extra - #places, base .. ":ready:" .. priority
+    if tonumber(priority) <= top and left > 0 then
       local from = 0
-      if ARGV[5] and priority == top then from = math.max(0, ARGV[5] + 1 - head) end
-      local elements = call("LRANGE", base .. ":ready:" .. priority, from, from + left - 1)
+      if ARGV[5] and tonumber(priority) == top then
+        local head = match(call("LINDEX", key, 0) or ARGV[5], "^-?%d+")
+        from = math.max(0, ARGV[5] + 1 - head)
+      end
+      local elements = call("LRANGE", key, from, from + left - 1)
       for i = 1, #elements do
         local seq, bytes, id = match(elements[i], "^(-?%d+),(%d+),(.*)$")
         places[#places + 1] = { id = id, first = priority, second = seq, bytes = tonumber(bytes) }

@@ -107,8 +107,6 @@ if number("tombs") > 0 then
       end
       if dead_ones > 0 then
         call("LTRIM", READY .. priority, dead_ones, -1)
-        local head, tail = match(meta["p" .. priority], "^(-?%d+),(-?%d+)$")
-        set("p" .. priority, (head + dead_ones) .. "," .. tail)
         add("tombs", -dead_ones)
       end
     end

@@ -7,8 +7,7 @@
 --#include queue
 --#include meta
 local state, limit = ARGV[2], tonumber(ARGV[3])
-load_meta({ "scheduled", "ready", "completed", "dead", "cancelled", "pruned", "bytes", "tombs",
-  "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+load_meta({ "scheduled", "ready", "completed", "dead", "cancelled", "pruned", "bytes", "tombs" })
 local ids, freed = {}, 0
 if state == "ready" then
   local top = 9
@@ -25,8 +24,6 @@ if state == "ready" then
       popped[#popped + 1] = reply[2][i]
       from_priority[#popped] = top + 1
     end
-    local _, tail = match(meta["p" .. top + 1] or "1,0", "^(-?%d+),(-?%d+)$")
-    set("p" .. top + 1, (match(reply[2][#reply[2]], "^-?%d+") + 1) .. "," .. tail)
   end
   local names = {}
   for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
@@ -44,11 +41,7 @@ if state == "ready" then
     lines[priority] = lines[priority] or {}
     lines[priority][#lines[priority] + 1] = popped[back[i]]
   end
-  for priority, line in pairs(lines) do
-    call("LPUSH", READY .. priority, unpack(line))
-    local _, tail = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
-    set("p" .. priority, match(line[#line], "^-?%d+") .. "," .. tail)
-  end
+  for priority, line in pairs(lines) do call("LPUSH", READY .. priority, unpack(line)) end
 else
   local members = call("ZRANGE", base .. ":" .. state, 0, limit - 1)
   local names = {}

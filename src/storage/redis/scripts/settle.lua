@@ -16,7 +16,6 @@
 --#include queue
 --#include meta
 --#include step
---#include grant
 local self, nonce, endings = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local first_ask = 5 + 5 * endings
 
@@ -30,7 +29,7 @@ end
 local found = endings > 0 and call("HMGET", TASKS, unpack(names)) or {}
 local ends = endings > 0 and call("ZMSCORE", LEASES, unpack(ids)) or {}
 load_meta({ "paused", "leaseMs", "scheduled", "ready", "leased", "completed", "dead", "tombs", "order", "bytes",
-  "due", "waiting", "awaited", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+  "due", "waiting", "awaited", "priorities", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
 
 -- Who has no state is ready and was never claimed, or is not there.
 local bare, bare_at = {}, {}
@@ -99,14 +98,11 @@ local outcomes = {}
 for i = 1, endings do outcomes[i] = end_claim(i) end
 local readied = next(tails) or next(heads)
 flush_places()
-local counts, items, more = {}, {}, number("ready") > 0 and meta.paused ~= "1"
-local woken = 0
-if ARGV[first_ask] then
-  counts, items, more = grant(first_ask, nonce, self)
-elseif readied and more then
-  woken = wake(self, false)
-end
+--#include grant
+variadic("ZADD", LEASES, leases_new)
 flush_tasks()
+local woken = 0
+if readied and more == 1 and not ARGV[first_ask] then woken = wake(self, false) end
 tell_ended()
 save_meta()
-return { now, more and 1 or 0, counts, items, outcomes, woken }
+return { now, more, counts, items, outcomes, woken }

@@ -1,153 +1,143 @@
--- Leases ready tasks to the asks that begin at ARGV[from]: runs of equal asks, five values each: how many,
--- `max`, lease or "", bytes or "", worker. Returns the number for each ask and, task by task, id, record,
--- state and failures.
-local function grant(from, nonce, self)
-  local counts, items = {}, {}
-  local asked, wanted = 0, 0
-  for at = from, #ARGV, 5 do
+-- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, five values each: how many,
+-- `max`, lease or "", bytes or "", worker. Fills `counts`, the number for each ask, and `items`, which hold id,
+-- record, state and failures of each task; `more` is 1 when more is ready. Used once in a script, on its claim
+-- path, so it is no function and spares what it can.
+local counts, items, more = {}, {}, 0
+local leases_new = {}
+do
+  local ready, wanted, asked = number("ready"), 0, 0
+  for at = first_ask, #ARGV, 5 do
     asked = asked + ARGV[at]
     wanted = wanted + ARGV[at] * ARGV[at + 1]
   end
-  local ready, tombs = number("ready"), number("tombs")
-  if meta.paused == "1" or ready == 0 or wanted == 0 then
+  local paused = meta.paused == "1"
+  if paused or ready == 0 or wanted == 0 then
     for i = 1, asked do counts[i] = 0 end
+    if ready > 0 and not paused then more = 1 end
     if self ~= "" and wanted > 0 then wait_for_ready(self) end
-    return counts, items, meta.paused ~= "1" and ready > 0
-  end
+  else
+    local tombs = number("tombs")
+    local most = wanted < ready and wanted or ready
+    if tombs > 0 then most = most + math.min(tombs, {{batchMax}}) end
 
-  -- Pop: one call for each priority touched.
-  local popped, from_priority, top = {}, {}, 9
-  local most = math.min(wanted, ready) + math.min(tombs, {{batchMax}})
-  while #popped < most and top >= 0 do
-    local args = { top + 1 }
-    for priority = top, 0, -1 do args[#args + 1] = READY .. priority end
-    args[#args + 1] = "LEFT"
-    args[#args + 1] = "COUNT"
-    args[#args + 1] = most - #popped
-    local reply = call("LMPOP", unpack(args))
-    if not reply then break end
-    local priority = tonumber(string.sub(reply[1], -1))
-    local elements = reply[2]
-    for i = 1, #elements do
-      popped[#popped + 1] = elements[i]
-      from_priority[#popped] = priority
-    end
-    local seq = match(elements[#elements], "^-?%d+")
-    local _, tail = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
-    set("p" .. priority, (seq + 1) .. "," .. tail)
-    top = priority - 1
-  end
-
-  -- An element whose seq is not that of the task's state is a tombstone.
-  if tombs > 0 then
-    local names = {}
-    for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
-    local states = call("HMGET", TASKS, unpack(names))
-    local kept, kept_from = {}, {}
-    for i = 1, #popped do
-      local id = string.sub(popped[i], -16)
-      local state = fresh[id] or states[i]
-      if not state or match(state, "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+") then
-        kept[#kept + 1] = popped[i]
-        kept_from[#kept] = from_priority[i]
-      else
-        tombs = tombs - 1
-      end
-    end
-    popped, from_priority = kept, kept_from
-  end
-
-  -- Deal: each ask up to its number and its bytes, all of them up to 16 MiB.
-  local next_one, total = 1, 0
-  local ids, owner = {}, {}
-  local runs = {}
-  for at = from, #ARGV, 5 do
-    local lease = tonumber(ARGV[at + 2]) or tonumber(meta.leaseMs) or {{leaseMs}}
-    runs[#runs + 1] = { lease = lease, worker = ARGV[at + 4] }
-    local max, limit = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3]) or {{bodyBytesMax}}
-    for _ = 1, tonumber(ARGV[at]) do
-      local count, bytes = 0, 0
-      while count < max and popped[next_one] do
-        local size = tonumber(match(popped[next_one], ",(%d+),"))
-        if (count > 0 and bytes + size > limit) or (total > 0 and total + size > {{bodyBytesMax}}) then break end
-        bytes, total = bytes + size, total + size
-        ids[#ids + 1] = string.sub(popped[next_one], -16)
-        owner[#ids] = runs[#runs]
-        count, next_one = count + 1, next_one + 1
-      end
-      counts[#counts + 1] = count
-    end
-  end
-
-  -- What was popped and not dealt goes back to the head, as it was.
-  local back = {}
-  for i = #popped, next_one, -1 do
-    local priority = from_priority[i]
-    back[priority] = back[priority] or {}
-    back[priority][#back[priority] + 1] = popped[i]
-  end
-  for priority, line in pairs(back) do
-    call("LPUSH", READY .. priority, unpack(line))
-    local _, tail = ends_of(priority)
-    set("p" .. priority, match(line[#line], "^-?%d+") .. "," .. tail)
-  end
-
-  local names = {}
-  for i = 1, #ids do
-    names[2 * i - 1] = ids[i]
-    names[2 * i] = ids[i] .. "s"
-  end
-  local found = #ids > 0 and call("HMGET", TASKS, unpack(names)) or {}
-  local failed, failed_at, leased, soonest = {}, {}, 0, nil
-  local lost = 0
-  for i = 1, #ids do
-    local id, record = ids[i], found[2 * i - 1]
-    local state = fresh[id] or found[2 * i]
-    local run = owner[i]
-    if not record then
-      -- Cancelled and pruned since: a tombstone whose task is gone. Its place in the answer stays empty.
-      lost, tombs = lost + 1, tombs - 1
-      items[#items + 1] = id
-      items[#items + 1] = ""
-      items[#items + 1] = ""
-      items[#items + 1] = ""
+    -- Pop: one call for each priority touched.
+    local priorities, popped, from = meta.priorities, nil, nil
+    if #priorities == 1 then popped = call("LPOP", READY .. priorities, most) or {}
     else
-      local rest = "," .. now .. "," .. run.lease .. "," .. run.worker
-      local leased_state
-      if state then
-        local head, attempt, releases, has_failed, fence =
-          match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
-        local token = format("%.0f.%s", math.max(fence + 1, micros + leased), nonce)
-        leased_state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. "," .. token .. rest
-        if has_failed == "1" then
-          failed[#failed + 1] = id .. "e"
-          failed_at[#failed] = #items + 4
+      popped, from = {}, {}
+      local top = 1
+      while #popped < most and top <= #priorities do
+        local args = { #priorities - top + 1 }
+        for i = top, #priorities do args[#args + 1] = READY .. string.sub(priorities, i, i) end
+        local n = #args
+        args[n + 1], args[n + 2], args[n + 3] = "LEFT", "COUNT", most - #popped
+        local reply = call("LMPOP", unpack(args))
+        if not reply then break end
+        local priority, elements = string.sub(reply[1], -1), reply[2]
+        for i = 1, #elements do
+          popped[#popped + 1] = elements[i]
+          from[#popped] = priority
         end
-      else
-        leased_state = "L," .. string.sub(record, 1, string.find(record, "\n", 1, true) - 1) .. ",1,0,0,"
-          .. format("%.0f.%s", micros + leased, nonce) .. rest
+        top = string.find(priorities, priority, 1, true) + 1
       end
-      put_state(id, leased_state)
-      leases_new[#leases_new + 1] = now + run.lease
-      leases_new[#leases_new + 1] = id
-      if not soonest or run.lease < soonest then soonest = run.lease end
-      leased = leased + 1
-      items[#items + 1] = id
-      items[#items + 1] = record
-      items[#items + 1] = leased_state
-      items[#items + 1] = ""
     end
+
+    -- An element whose seq is not that of the task's state is a tombstone.
+    if tombs > 0 then
+      local names, kept, kept_from = {}, {}, from and {}
+      for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
+      local states = call("HMGET", TASKS, unpack(names))
+      for i = 1, #popped do
+        local state = fresh[string.sub(popped[i], -16)] or states[i]
+        if not state or match(state, "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+") then
+          kept[#kept + 1] = popped[i]
+          if from then kept_from[#kept] = from[i] end
+        else
+          tombs = tombs - 1
+        end
+      end
+      popped, from = kept, kept_from
+    end
+
+    -- Deal: each ask up to its number and its bytes, all of them up to 16 MiB.
+    local n, total, soonest = 0, 0, nil
+    local names, rests, ends = {}, {}, {}
+    for at = first_ask, #ARGV, 5 do
+      local lease, max = tonumber(ARGV[at + 2]) or tonumber(meta.leaseMs) or {{leaseMs}}, tonumber(ARGV[at + 1])
+      local limit = tonumber(ARGV[at + 3]) or {{bodyBytesMax}}
+      local rest, finish = "," .. now .. "," .. lease .. "," .. ARGV[at + 4], now + lease
+      for _ = 1, tonumber(ARGV[at]) do
+        local count, bytes = 0, 0
+        while count < max do
+          local element = popped[n + 1]
+          if not element then break end
+          local size = tonumber(match(element, ",(%d+)"))
+          if (count > 0 and bytes + size > limit) or (total > 0 and total + size > {{bodyBytesMax}}) then break end
+          bytes, total, count, n = bytes + size, total + size, count + 1, n + 1
+          local id = string.sub(element, -16)
+          names[2 * n - 1], names[2 * n], rests[n], ends[n] = id, id .. "s", rest, finish
+        end
+        counts[#counts + 1] = count
+        if count > 0 and (not soonest or finish < soonest) then soonest = finish end
+      end
+    end
+
+    -- What was popped and not dealt goes back to the head, as it was.
+    if popped[n + 1] then
+      local back = {}
+      for i = #popped, n + 1, -1 do
+        local priority = from and from[i] or priorities
+        local line = back[priority] or {}
+        back[priority] = line
+        line[#line + 1] = popped[i]
+      end
+      for priority, line in pairs(back) do call("LPUSH", READY .. priority, unpack(line)) end
+    end
+
+    local found = n > 0 and call("HMGET", TASKS, unpack(names)) or {}
+    local failed, failed_at, leased, at = {}, {}, 0, 0
+    for i = 1, n do
+      local id, record = names[2 * i - 1], found[2 * i - 1]
+      local state = fresh[id] or found[2 * i]
+      local leased_state = ""
+      if not record then
+        -- Cancelled and gone since: its place in the answer stays empty.
+        record, tombs = "", tombs - 1
+      else
+        if state then
+          local head, attempt, releases, has_failed, fence =
+            match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
+          leased_state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. ","
+            .. format("%.0f.", math.max(fence + 1, micros + leased)) .. nonce .. rests[i]
+          if has_failed == "1" then
+            failed[#failed + 1] = id .. "e"
+            failed_at[#failed] = at + 4
+          end
+        else
+          leased_state = "L," .. string.sub(record, 1, string.find(record, "\n", 1, true) - 1) .. ",1,0,0,"
+            .. format("%.0f.", micros + leased) .. nonce .. rests[i]
+        end
+        fields[#fields + 1] = names[2 * i]
+        fields[#fields + 1] = leased_state
+        leases_new[2 * leased + 1], leases_new[2 * leased + 2] = ends[i], id
+        leased = leased + 1
+      end
+      items[at + 1], items[at + 2], items[at + 3], items[at + 4] = id, record, leased_state, ""
+      at = at + 4
+    end
+    if #failed > 0 then
+      local texts = call("HMGET", TASKS, unpack(failed))
+      for i = 1, #failed do
+        items[failed_at[i]] = fresh_failures[string.sub(failed[i], 1, 16)] or texts[i] or ""
+      end
+    end
+    set("ready", ready - leased)
+    set("leased", number("leased") + leased)
+    if tombs ~= number("tombs") then set("tombs", tombs) end
+    if soonest then expect_due(soonest, false) end
+    if ready > leased then
+      more = 1
+      wake(self, true)
+    elseif self ~= "" and leased < wanted then wait_for_ready(self) end
   end
-  if #failed > 0 then
-    local texts = call("HMGET", TASKS, unpack(failed))
-    for i = 1, #failed do items[failed_at[i]] = fresh_failures[string.sub(failed[i], 1, 16)] or texts[i] or "" end
-  end
-  add("ready", -leased)
-  add("leased", leased)
-  if tombs ~= number("tombs") then set("tombs", tombs) end
-  if soonest then expect_due(now + soonest, false) end
-  local more = number("ready") > 0
-  if more then wake(self, true)
-  elseif self ~= "" and leased < wanted then wait_for_ready(self) end
-  return counts, items, more
 end

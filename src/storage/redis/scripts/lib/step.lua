@@ -1,6 +1,6 @@
 -- What a step does to tasks, collected and written by one variadic call for each key.
-local fields, gone, fresh, fresh_failures = {}, {}, {}, {}
-local leases_gone, leases_new = {}, {}
+local fields, fresh, fresh_failures = {}, {}, {}
+local leases_gone = {}
 local scheduled_gone, scheduled_new = {}, {}
 local finished_gone = { C = {}, D = {}, X = {} }
 local finished_new = { C = {}, D = {}, X = {} }
@@ -43,11 +43,6 @@ end
 
 local function fence_of(task) return match(task.fence, "^%d+") end
 
-local function ends_of(priority)
-  local head, tail = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
-  return tonumber(head), tonumber(tail)
-end
-
 -- Takes a task out of where it is. A ready one leaves a tombstone in its list.
 local function leave(task)
   local letter = task.letter
@@ -68,10 +63,10 @@ local function next_order()
   return format("%012d", meta.order)
 end
 
+-- The numbers of a ready list grow by one from element to element; the last one given stands in `p<priority>`.
 local function to_tail(task, run_at)
-  local head, tail = ends_of(task.priority)
-  tail = tail + 1
-  set("p" .. task.priority, head .. "," .. tail)
+  local tail = number("p" .. task.priority) + 1
+  set("p" .. task.priority, tail)
   local line = tails[task.priority] or {}
   tails[task.priority] = line
   line[#line + 1] = tail .. "," .. task.bytes .. "," .. task.id
@@ -157,7 +152,8 @@ local function flush_places()
   for letter, members in pairs(finished_new) do variadic("ZADD", base .. ":" .. NAME[letter], members) end
   for priority, line in pairs(tails) do call("RPUSH", READY .. priority, unpack(line)) end
   for priority, line in pairs(heads) do
-    local head, tail = ends_of(priority)
+    local first = call("LINDEX", READY .. priority, 0)
+    local head = first and tonumber(match(first, "^-?%d+")) or number("p" .. priority) + 1
     local elements = {}
     for i = #line, 1, -1 do
       local task = line[i]
@@ -165,16 +161,11 @@ local function flush_places()
       elements[#elements + 1] = head .. "," .. task.bytes .. "," .. task.id
       put_state(task.id, state_text(task, "R", fence_of(task), "," .. head))
     end
-    set("p" .. priority, head .. "," .. tail)
     call("LPUSH", READY .. priority, unpack(elements))
   end
 end
 
-local function flush_tasks()
-  variadic("ZADD", LEASES, leases_new)
-  variadic("HDEL", TASKS, gone)
-  variadic("HSET", TASKS, fields)
-end
+local function flush_tasks() variadic("HSET", TASKS, fields) end
 
 -- Tells the ends that somebody in any process waits for.
 local function tell_ended()
