@@ -8,7 +8,9 @@ import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
 import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
+import { redisCache } from "./redis-cache.ts";
 import { redisClaim } from "./redis-claim.ts";
+import { versusBullmq } from "./versus-bullmq.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
   embeddedClaim,
@@ -16,7 +18,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedDepth,
   httpClaim,
   httpOpenLoop,
+  redisCache,
   redisClaim,
+  versusBullmq,
 ];
 
 const USAGE = `npm run bench -- [names] [options]
