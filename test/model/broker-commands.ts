@@ -7,10 +7,13 @@ import { DibsError } from "../../src/task/errors.ts";
 import { type QueueName, queueOf, type TaskId } from "../../src/task/ids.ts";
 import type { NewTask } from "../../src/task/task.ts";
 import type { BrokerWorld, RealBroker } from "./broker-world.ts";
-import { asks, claimAt, ending, ids, idsAt, leaseMs, newTask, pick, queue, target } from "./commands.ts";
+import { asks, claimAt, ending, ids, idsAt, newTask, pick, queue, target } from "./commands.ts";
+import { EXACT } from "./durations.ts";
 import type { Expected, ModelQueue } from "./model-queue.ts";
 import type { ModelTask } from "./model-task.ts";
 import { QUEUES, same } from "./world.ts";
+
+const { leaseMs } = EXACT;
 
 /** The broker's commands: as those of the port, and callers who come together, wait, and go away. */
 export type BrokerCommand = fc.AsyncCommand<BrokerWorld, RealBroker>;
@@ -58,7 +61,7 @@ const together = fc.boolean();
 const enqueueTasks = command(
   "enqueue",
   fc.record({
-    wanted: fc.array(fc.record({ queue, task: newTask }), { minLength: 1, maxLength: 8 }),
+    wanted: fc.array(fc.record({ queue, task: newTask(EXACT) }), { minLength: 1, maxLength: 8 }),
     together,
   }),
   async ({ wanted, together }, { world }, { broker }) => {
@@ -106,7 +109,7 @@ function resultOf(queue: QueueName, outcome: EnqueueOutcome): unknown {
 
 const claimTogether = command(
   "claim",
-  fc.record({ queue, asks }),
+  fc.record({ queue, asks: asks(EXACT) }),
   async ({ queue, asks }, model, { broker }) => {
     const claims = (asks as ClaimAsk[]).filter(({ max }) => max > 0).map(({ bytesMax, ...ask }) => ask);
     const answers = await Promise.all(
@@ -161,7 +164,7 @@ const vanish = command(
 const settleClaims = command(
   "settle",
   fc.record({
-    endings: fc.array(fc.record({ queue, target, ending }), { minLength: 1, maxLength: 8 }),
+    endings: fc.array(fc.record({ queue, target, ending: ending(EXACT) }), { minLength: 1, maxLength: 8 }),
     claim: fc.option(fc.record({ queue, max: fc.integer({ min: 1, max: 4 }) }), { nil: undefined }),
     together,
   }),

@@ -5,6 +5,7 @@ import type { ClaimAsk, ClaimReply, Settlement } from "../../src/storage/storage
 import type { LeaseToken, QueueName, TaskId } from "../../src/task/ids.ts";
 import { LIMITS } from "../../src/task/limits.ts";
 import type { ClaimedTask, NewTask, TaskState } from "../../src/task/task.ts";
+import type { Durations } from "./durations.ts";
 import type { Expected } from "./model-queue.ts";
 import { viewOf } from "./model-task.ts";
 import { assertSame, type Claim, QUEUES, type Real, same, type World } from "./world.ts";
@@ -54,62 +55,53 @@ function command<T>(
 export const queue = fc.constantFrom(...QUEUES, QUEUES[0] as QueueName, QUEUES[0] as QueueName);
 export const pick = fc.nat({ max: 1_000 });
 const limit = fc.constantFrom(1, 2, 3, 500);
-const delayMs = fc.constantFrom(0, 0, 0, 1, 500, 1_000, 1_001, 30_000, 600_000);
-export const leaseMs = fc.constantFrom(1_000, 1_001, 5_000, 60_000, 3_600_000, 3_600_000);
 const worker = fc.constantFrom("w1", "w2", "größer 🦔");
-const backoff = fc.record(
-  {
-    type: fc.constantFrom("fixed", "linear", "exponential"),
-    baseMs: fc.constantFrom(0, 10, 1_000),
-    capMs: fc.constantFrom(5, 60_000),
-    jitter: fc.constantFrom("none", "equal", "full"),
-  },
-  { requiredKeys: [] },
-);
-
-const ask = fc.record(
-  {
-    max: fc.nat({ max: 8 }),
-    leaseMs,
-    worker,
-    bytesMax: fc.constantFrom(1, 30, 1_000_000, 1_000_000),
-  },
-  { requiredKeys: ["max"] },
-);
-export const asks = fc.array(ask, { minLength: 1, maxLength: 3 });
-
-export const newTask = fc
-  .record(
+export const asks = ({ leaseMs }: Durations) => fc.array(ask(leaseMs), { minLength: 1, maxLength: 3 });
+const ask = (leaseMs: fc.Arbitrary<number>) =>
+  fc.record(
     {
-      priority: fc.constantFrom(0, 0, 1, 9),
-      delayMs: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: delayMs }),
-      maxAttempts: fc.constantFrom(1, 1, 2, 3),
-      // As long as each other, so that the oldest of several of one millisecond may be any of them.
-      payload: fc.constantFrom('"task ü 1"', '"task ü 2"'),
-      backoff,
-      tags: fc.constantFrom({ tenant: "nord" }),
+      max: fc.nat({ max: 8 }),
+      leaseMs,
+      worker,
+      bytesMax: fc.constantFrom(1, 30, 1_000_000, 1_000_000),
     },
-    { requiredKeys: ["payload"] },
-  )
-  .chain((task) =>
-    fc.oneof(
-      { weight: 4, arbitrary: fc.constant(task) },
-      {
-        weight: 1,
-        arbitrary: fc.constantFrom("a", "b", "c").map((idempotencyKey) => ({ ...task, idempotencyKey })),
-      },
-    ),
+    { requiredKeys: ["max"] },
   );
 
-const enqueueTasks = command(
-  "enqueue",
-  fc.record({ queue, wanted: fc.array(newTask, { minLength: 1, maxLength: 8 }) }),
-  async ({ queue, wanted }, world, real) => {
-    const tasks = wanted.map((wish) => aTask(wish as Partial<NewTask>, queue));
-    await enqueueBoth(world, real, queue, tasks);
-    world.sentTo(queue).push(...tasks);
-  },
-);
+export const newTask = ({ delayMs, backoff, everyTaskHasBackoff }: Durations) =>
+  fc
+    .record(
+      {
+        priority: fc.constantFrom(0, 0, 1, 9),
+        delayMs: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: delayMs }),
+        maxAttempts: fc.constantFrom(1, 1, 2, 3),
+        // As long as each other, so that the oldest of several of one millisecond may be any of them.
+        payload: fc.constantFrom('"task ü 1"', '"task ü 2"'),
+        backoff,
+        tags: fc.constantFrom({ tenant: "nord" }),
+      },
+      { requiredKeys: everyTaskHasBackoff ? ["payload", "backoff"] : ["payload"] },
+    )
+    .chain((task) =>
+      fc.oneof(
+        { weight: 4, arbitrary: fc.constant(task) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom("a", "b", "c").map((idempotencyKey) => ({ ...task, idempotencyKey })),
+        },
+      ),
+    );
+
+const enqueueTasks = (of: Durations) =>
+  command(
+    "enqueue",
+    fc.record({ queue, wanted: fc.array(newTask(of), { minLength: 1, maxLength: 8 }) }),
+    async ({ queue, wanted }, world, real) => {
+      const tasks = wanted.map((wish) => aTask(wish as Partial<NewTask>, queue));
+      await enqueueBoth(world, real, queue, tasks);
+      world.sentTo(queue).push(...tasks);
+    },
+  );
 
 /** What a connection does that lost the answer. */
 const enqueueAgain = command(
@@ -126,31 +118,33 @@ const enqueueAgain = command(
   },
 );
 
-const claimTasks = command("claim", fc.record({ queue, asks }), async ({ queue, asks }, world, real) => {
-  const reply = await real.storage.claim(queue, asks as ClaimAsk[]);
-  takeGrants(world, queue, asks as ClaimAsk[], reply);
-});
+const claimTasks = (of: Durations) =>
+  command("claim", fc.record({ queue, asks: asks(of) }), async ({ queue, asks }, world, real) => {
+    const reply = await real.storage.claim(queue, asks as ClaimAsk[]);
+    takeGrants(world, queue, asks as ClaimAsk[], reply);
+  });
 
 const completion = fc.record(
   { outcome: fc.constant("complete"), result: fc.constant('"done 1"') },
   { requiredKeys: ["outcome"] },
 );
-export const ending = fc.oneof(
-  completion,
-  completion,
-  fc.record(
-    {
-      outcome: fc.constant("nack"),
-      error: fc.constantFrom("", "told", `long ${"ü".repeat(1_000)}`),
-      delayMs,
-      random: fc.constantFrom(0, 0.3, 0.999),
-    },
-    { requiredKeys: ["outcome", "random"] },
-  ),
-  fc.record({ outcome: fc.constant("nack"), delayMs: fc.constant(0), random: fc.constant(0) }),
-  fc.record({ outcome: fc.constant("refuse"), error: fc.constant("never") }, { requiredKeys: ["outcome"] }),
-  fc.record({ outcome: fc.constant("release"), undelivered: fc.boolean() }, { requiredKeys: ["outcome"] }),
-);
+export const ending = ({ delayMs }: Durations) =>
+  fc.oneof(
+    completion,
+    completion,
+    fc.record(
+      {
+        outcome: fc.constant("nack"),
+        error: fc.constantFrom("", "told", `long ${"ü".repeat(1_000)}`),
+        delayMs,
+        random: fc.constantFrom(0, 0.3, 0.999),
+      },
+      { requiredKeys: ["outcome", "random"] },
+    ),
+    fc.record({ outcome: fc.constant("nack"), delayMs: fc.constant(0), random: fc.constant(0) }),
+    fc.record({ outcome: fc.constant("refuse"), error: fc.constant("never") }, { requiredKeys: ["outcome"] }),
+    fc.record({ outcome: fc.constant("release"), undelivered: fc.boolean() }, { requiredKeys: ["outcome"] }),
+  );
 /** Mostly a lease that lives; else any claim there ever was, or a token that was made up. */
 export const target = fc.oneof(
   { weight: 12, arbitrary: fc.record({ of: fc.constant("held" as const), place: pick }) },
@@ -159,57 +153,44 @@ export const target = fc.oneof(
 );
 export type Target = { readonly of: "held" | "ever" | "nobody"; readonly place: number };
 
-const settleClaims = command(
-  "settle",
-  fc.record({
-    queue,
-    endings: fc.array(fc.record({ target, ending }), { minLength: 1, maxLength: 8 }),
-    asks: fc.option(asks, { nil: undefined }),
-  }),
-  async ({ queue, endings, asks }, world, real) => {
-    const settlements = endings.flatMap(({ target, ending }) => {
-      const claim = claimAt(world, queue, target);
-      return claim === undefined ? [] : [{ ...ending, ...claim } as Settlement];
-    });
-    await settleBoth(world, real, queue, settlements, asks as ClaimAsk[] | undefined);
-  },
-);
+const settleClaims = (of: Durations) =>
+  command(
+    "settle",
+    fc.record({
+      queue,
+      endings: fc.array(fc.record({ target, ending: ending(of) }), { minLength: 1, maxLength: 8 }),
+      asks: fc.option(asks(of), { nil: undefined }),
+    }),
+    async ({ queue, endings, asks }, world, real) => {
+      const settlements = endings.flatMap(({ target, ending }) => {
+        const claim = claimAt(world, queue, target);
+        return claim === undefined ? [] : [{ ...ending, ...claim } as Settlement];
+      });
+      await settleBoth(world, real, queue, settlements, asks as ClaimAsk[] | undefined);
+    },
+  );
 
-const heartbeat = command(
-  "heartbeat",
-  fc.record({
-    queue,
-    beats: fc.array(fc.record({ target, leaseMs: fc.option(leaseMs, { nil: undefined }) }), { maxLength: 4 }),
-  }),
-  async ({ queue, beats }, world, real) => {
-    const asked = beats.flatMap(({ target, leaseMs }) => {
-      const claim = claimAt(world, queue, target);
-      return claim === undefined ? [] : [{ ...claim, ...(leaseMs !== undefined && { leaseMs }) }];
-    });
-    const outcomes = await real.storage.heartbeat(queue, asked);
-    same(outcomes, world.queue(queue).heartbeat(asked), "the heartbeats");
-  },
-);
+const heartbeat = ({ leaseMs }: Durations) =>
+  command(
+    "heartbeat",
+    fc.record({
+      queue,
+      beats: fc.array(fc.record({ target, leaseMs: fc.option(leaseMs, { nil: undefined }) }), {
+        maxLength: 4,
+      }),
+    }),
+    async ({ queue, beats }, world, real) => {
+      const asked = beats.flatMap(({ target, leaseMs }) => {
+        const claim = claimAt(world, queue, target);
+        return claim === undefined ? [] : [{ ...claim, ...(leaseMs !== undefined && { leaseMs }) }];
+      });
+      const outcomes = await real.storage.heartbeat(queue, asked);
+      same(outcomes, world.queue(queue).heartbeat(asked), "the heartbeats");
+    },
+  );
 
-const advance = command(
-  "advance",
-  fc.constantFrom(
-    0,
-    1,
-    499,
-    1_000,
-    1_000,
-    5_000,
-    5_000,
-    9_999,
-    10_000,
-    30_000,
-    60_000,
-    3_600_000,
-    86_400_000,
-  ),
-  async (ms, world) => world.clock.advance(ms),
-);
+const advance = ({ advanceMs }: Durations) =>
+  command("advance", advanceMs, async (ms, world) => world.clock.advance(ms));
 
 const promote = command("promoteDue", fc.record({ queue, limit }), async ({ queue, limit }, world, real) => {
   const model = world.queue(queue);
@@ -224,6 +205,7 @@ const promote = command("promoteDue", fc.record({ queue, limit }), async ({ queu
 const reap = command("reapExpired", fc.record({ queue, limit }), async ({ queue, limit }, world, real) => {
   const model = world.queue(queue);
   const expired = model.expired();
+  const ends = expired.map(({ lease }) => lease?.expiresAt);
   const { reaped, more } = await real.storage.reapExpired(queue, limit);
   assert.equal(reaped.length, Math.min(limit, expired.length));
   assert.equal(more, expired.length > limit);
@@ -231,7 +213,7 @@ const reap = command("reapExpired", fc.record({ queue, limit }), async ({ queue,
     const task = model.tasks.get(id);
     assert.ok(task?.lease, `I2: reaped ${id}, which nobody holds`);
     // Of those that end in one millisecond any may come first.
-    assert.equal(task.lease.expiresAt, expired[place]?.lease?.expiresAt, "the earliest first");
+    assert.equal(task.lease.expiresAt, ends[place], "the earliest first");
     const [stored] = await real.storage.get(queue, [id]);
     assert.match(stored?.lastError ?? "", /lease expired/i);
     assert.equal(model.reap(task, stored?.lastError ?? ""), state);
@@ -338,32 +320,33 @@ const releaseHundredTimes = command("release a hundred times", queue, async (que
   await settleBoth(world, real, queue, settlements, undefined);
 });
 
-const configure = command(
-  "configure",
-  fc.record({
-    queue,
-    config: fc.record(
-      {
-        maxAttempts: fc.constantFrom(1, 2, 5),
-        leaseMs,
-        maxDepth: fc.constantFrom(null, null, null, 5, 30),
-        backoff,
-        retention: fc.record(
-          {
-            completedMs: fc.constantFrom(0, 0, 30_000, 3_600_000),
-            completedMax: fc.constantFrom(0, 2, 10_000),
-            deadMs: fc.constantFrom(0, 0, 30_000, 3_600_000),
-            deadMax: fc.constantFrom(0, 2, 10_000),
-            bytesMax: fc.constantFrom(0, 60, 268_435_456),
-          },
-          { requiredKeys: [] },
-        ),
-      },
-      { requiredKeys: [] },
-    ),
-  }),
-  async ({ queue, config }, world, real) => configureBoth(world, real, queue, { config } as never),
-);
+const configure = ({ leaseMs, keptMs, backoff }: Durations) =>
+  command(
+    "configure",
+    fc.record({
+      queue,
+      config: fc.record(
+        {
+          maxAttempts: fc.constantFrom(1, 2, 5),
+          leaseMs,
+          maxDepth: fc.constantFrom(null, null, null, 5, 30),
+          backoff,
+          retention: fc.record(
+            {
+              completedMs: keptMs,
+              completedMax: fc.constantFrom(0, 2, 10_000),
+              deadMs: keptMs,
+              deadMax: fc.constantFrom(0, 2, 10_000),
+              bytesMax: fc.constantFrom(0, 60, 268_435_456),
+            },
+            { requiredKeys: [] },
+          ),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    async ({ queue, config }, world, real) => configureBoth(world, real, queue, { config } as never),
+  );
 
 const pause = command("pause", queue, async (queue, world, real) =>
   configureBoth(world, real, queue, { paused: true }),
@@ -394,13 +377,13 @@ const breathe = command("breathe", fc.constantFrom(1, 4), async (ms) => {
   await new Promise((resolve) => setTimeout(resolve, ms));
 });
 
-const WEIGHTED: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
-  [18, enqueueTasks],
+const weighted = (of: Durations): readonly (readonly [number, fc.Arbitrary<Command>])[] => [
+  [18, enqueueTasks(of)],
   [1, enqueueAgain],
-  [18, claimTasks],
-  [18, settleClaims],
-  [3, heartbeat],
-  [8, advance],
+  [18, claimTasks(of)],
+  [18, settleClaims(of)],
+  [3, heartbeat(of)],
+  [8, advance(of)],
   [6, promote],
   [6, reap],
   [9, prune],
@@ -410,7 +393,7 @@ const WEIGHTED: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [2, requeueDead],
   [6, forceRelease],
   [1, releaseHundredTimes],
-  [4, configure],
+  [4, configure(of)],
   [1, pause],
   [4, resume],
   [1, readByIds],
@@ -419,10 +402,12 @@ const WEIGHTED: readonly (readonly [number, fc.Arbitrary<Command>])[] = [
   [1, breathe],
 ];
 
-/** Every command as often as its weight says. */
-export const COMMANDS: fc.Arbitrary<Command>[] = WEIGHTED.flatMap(([weight, arbitrary]) =>
-  Array.from({ length: weight }, () => arbitrary),
-);
+/** Every command as often as its weight says, with times of this kind. */
+export function commandsWith(durations: Durations): fc.Arbitrary<Command>[] {
+  return weighted(durations).flatMap(([weight, arbitrary]) =>
+    Array.from({ length: weight }, () => arbitrary),
+  );
+}
 
 async function enqueueBoth(
   world: World,

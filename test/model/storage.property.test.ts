@@ -7,7 +7,8 @@ import { ManualClock } from "../../src/clock.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
 import { MemoryDisk } from "../../src/storage/embedded/memory-disk.ts";
 import { ArrowCounts } from "./arrows.ts";
-import { COMMANDS } from "./commands.ts";
+import { commandsWith } from "./commands.ts";
+import { EXACT } from "./durations.ts";
 import { playAgainstModel, type Stage } from "./runs.ts";
 import { type Real, World } from "./world.ts";
 
@@ -29,7 +30,7 @@ let folders = 0;
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("the storage port on the embedded engine", () => {
-  playAgainstModel(COMMANDS, setUp, arrows, 400);
+  playAgainstModel(commandsWith(EXACT), setUp, arrows, 400);
 });
 
 async function setUp(): Promise<Stage<World, Real>> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ManualClock } from "../../src/clock.ts";
 import { aQueue } from "../../src/storage/contract/builders.ts";
-import type { Storage } from "../../src/storage/storage.ts";
+import type { DueQueue, Storage } from "../../src/storage/storage.ts";
 import type { LeaseToken, QueueName, TaskId } from "../../src/task/ids.ts";
 import { type ClaimedTask, type NewTask, TASK_STATES, type Task } from "../../src/task/task.ts";
 import type { ArrowCounts } from "./arrows.ts";
@@ -32,11 +32,14 @@ export class World {
   readonly queues: ReadonlyMap<QueueName, ModelQueue>;
   readonly claims = new Map<QueueName, Claim[]>(QUEUES.map((queue) => [queue, []]));
   readonly sent = new Map<QueueName, NewTask[]>(QUEUES.map((queue) => [queue, []]));
+  /** Whether the engine names a due time that has gone another way, until it looks: the port allows it. */
+  readonly dueMayBeEarly: boolean;
   readonly #tokens = new Set<string>();
 
-  constructor(clock: ManualClock, arrows: ArrowCounts) {
+  constructor(clock: ManualClock, arrows: ArrowCounts, { dueMayBeEarly = false } = {}) {
     this.clock = clock;
     this.arrows = arrows;
+    this.dueMayBeEarly = dueMayBeEarly;
     this.queues = new Map(
       QUEUES.map((name) => [
         name,
@@ -90,13 +93,21 @@ export async function assertSame(world: World, { storage }: Pick<Real, "storage"
     assert.equal(model.enqueued, model.tasks.size + model.pruned, "I1: the model itself");
     for (const state of TASK_STATES) await assertSameListing(storage, name, model, state);
   }
+  assertSameDue(world, await storage.nextDueAt(10));
+}
+
+/** I4: never too late. */
+function assertSameDue(world: World, told: readonly DueQueue[]): void {
   const due = [...world.queues].flatMap(([queue, model]) => {
     const at = model.dueAt();
     return at === undefined ? [] : [{ queue, at }];
   });
-  const byTime = (a: { at: number; queue: string }, b: { at: number; queue: string }) =>
-    a.at - b.at || (a.queue < b.queue ? -1 : 1);
-  same((await storage.nextDueAt(10)).toSorted(byTime), due.sort(byTime), "nextDueAt");
+  const byTime = (a: DueQueue, b: DueQueue) => a.at - b.at || (a.queue < b.queue ? -1 : 1);
+  if (!world.dueMayBeEarly) same(told.toSorted(byTime), due.sort(byTime), "nextDueAt");
+  for (const { queue, at } of due) {
+    const named = told.find((other) => other.queue === queue);
+    assert.ok(named !== undefined && named.at <= at, `I4: ${queue} is due at ${at}, not at ${named?.at}`);
+  }
 }
 
 async function assertSameListing(
