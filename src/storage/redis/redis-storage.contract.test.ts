@@ -1,29 +1,17 @@
-import { randomUUID } from "node:crypto";
-import { afterAll, describe, it } from "vitest";
+import { describe, it } from "vitest";
+import { openedAt, TIME_FLOWS } from "../../../test/redis/opened.ts";
 import { startRedis } from "../../../test/redis/servers/redis-server.ts";
-import { type Opened, storageContract } from "../contract/storage-contract.ts";
-import { RedisStorage } from "./redis-storage.ts";
-import { OffsetClock } from "./server-clock.ts";
+import { redisUrl } from "../../../test/redis/servers/redis-url.ts";
+import { storageContract } from "../contract/storage-contract.ts";
 
-const server = await startRedis();
-afterAll(() => server.stop());
+// The same on a cluster and behind Sentinel: test/redis/contract-*.test.ts, files of their own to run beside.
+const plain = await redisUrl();
+storageContract("Redis, standalone", { describe, it }, () => openedAt(plain), TIME_FLOWS);
 
-const timeFlows = "the server's time runs on";
-
-storageContract("Redis, standalone", { describe, it }, () => openAt(server.url), { timeFlows });
-
-async function openAt(url: string): Promise<Opened> {
-  const clock = new OffsetClock();
-  const prefix = `test-${randomUUID()}`;
-  const open = () => RedisStorage.open({ url, prefix, clockOffset: clock });
-  let storage = await open();
-  return {
-    storage,
-    clock,
-    reopen: async () => {
-      await storage.close();
-      storage = await open();
-      return storage;
-    },
-  };
-}
+const { url } = await startRedis({ appendonly: "everysec" });
+storageContract(
+  "Redis, standalone with an append-only file",
+  { describe, it },
+  () => openedAt(url),
+  TIME_FLOWS,
+);
