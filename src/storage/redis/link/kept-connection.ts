@@ -18,6 +18,7 @@ export class KeptConnection {
   #awaySince = performance.now();
   #openedAt = 0;
   #attempts = 0;
+  #waitedMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -75,8 +76,9 @@ export class KeptConnection {
     this.#current = undefined;
     this.#reason = `The connection to Redis at ${connection.where} is lost: ${reason}`;
     this.#awaySince = performance.now();
-    // A server that takes connections only to drop them is not asked more often than one that takes none.
-    if (this.#awaySince - this.#openedAt > BACKOFF_MAX_MS) this.#attempts = 0;
+    // One that lived longer than we waited for it was worth it; a server that takes connections only to drop
+    // them is asked ever more rarely, as one that takes none is.
+    if (this.#awaySince - this.#openedAt > this.#waitedMs) this.#attempts = 0;
     if (!this.#isClosed) this.#onAway();
     this.#again(backoffMs(this.#attempts));
   }
@@ -84,6 +86,7 @@ export class KeptConnection {
   #again(afterMs: number): void {
     if (this.#isClosed) return;
     this.#attempts += 1;
+    this.#waitedMs = afterMs;
     this.#timer = setTimeout(() => void this.#connect(), afterMs);
   }
 
