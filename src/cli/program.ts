@@ -5,6 +5,7 @@ import { addDemo } from "./demo.ts";
 import { addDemoWorker } from "./demo-worker.ts";
 import { addEnqueue } from "./enqueue.ts";
 import { EXIT_CODES_HELP } from "./exit.ts";
+import { addMove } from "./move.ts";
 import { addQueues } from "./queues.ts";
 import { addServe } from "./serve.ts";
 import { addTasks } from "./tasks.ts";
@@ -26,7 +27,17 @@ export function createProgram(json = false): Command {
         ),
     });
   }
-  for (const add of [addServe, addEnqueue, addWork, addQueues, addTasks, addDead, addDemo, addDemoWorker])
+  for (const add of [
+    addServe,
+    addEnqueue,
+    addWork,
+    addQueues,
+    addTasks,
+    addDead,
+    addMove,
+    addDemo,
+    addDemoWorker,
+  ])
     add(dibs);
   return dibs;
 }

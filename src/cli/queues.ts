@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { QueueMessage, QueuePatchBody } from "../protocol/messages.ts";
 import type { Connection } from "../sdk/connection.ts";
 import { TASK_STATES, type TaskState } from "../task/task.ts";
+import { agreed } from "./ask.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit.ts";
 import {
   type BackoffFlags,
@@ -227,7 +228,7 @@ function addPurge(queues: Command): void {
 async function purge(session: Session, name: string, flags: PurgeFlags): Promise<ExitCode> {
   const state = purgeable(flags.state);
   const connection = await session.connection();
-  if (!flags.yes && !(await agreed(session, connection, name, state))) {
+  if (!flags.yes && !(await wanted(session, connection, name, state))) {
     session.output.note("Nothing was deleted.");
     return EXIT.failed;
   }
@@ -245,23 +246,15 @@ function purgeable(state: string): TaskState {
   return found;
 }
 
-async function agreed(
+async function wanted(
   session: Session,
   connection: Connection,
   name: string,
   state: TaskState,
 ): Promise<boolean> {
-  if (process.stdin.isTTY !== true || session.output.json)
-    throw new UsageError("Nobody is there to be asked: add --yes to delete without asking");
-  const { counts } = await connection.queue(name);
-  const { createInterface } = await import("node:readline/promises");
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  // While readline holds the terminal, Ctrl-C is a key and no signal.
-  terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
-  try {
-    const question = `Delete ${count(counts[state])} ${state} tasks of ${name} for good? [y/N] `;
-    return /^y(es)?$/i.test((await terminal.question(question, { signal: session.signal })).trim());
-  } finally {
-    terminal.close();
-  }
+  const deleted = async () => {
+    const { counts } = await connection.queue(name);
+    return `Delete ${count(counts[state])} ${state} tasks of ${name} for good?`;
+  };
+  return agreed(session, deleted, "add --yes to delete without asking");
 }
