@@ -89,7 +89,7 @@ describe("one call of the storage is one script, whose calls of Redis do not gro
         ][Math.floor(i / PRIORITIES) % 5] as Settlement,
     );
     // Of ten, one for each priority, all end the same way.
-    const lists = count === 10 ? 0 : 2 * PRIORITIES;
+    const lists = count === 10 ? 0 : 3 * PRIORITIES;
     expect(await callsOf(() => storage.settle(QUEUE, endings))).toBeLessThanOrEqual(12 + lists);
   });
 

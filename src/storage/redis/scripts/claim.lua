@@ -7,9 +7,40 @@
 --       tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
 -- Bound 1,000 tasks, 1,000 tombstones, 16 MiB of payloads
 --#include queue
+local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "priorities", "paused", "tombs", "waiting")
+
+-- One task from a queue of one priority, nothing cancelled, nobody waiting: by far the most common claim when
+-- latency counts. Straight through, without the general path's functions and tables: half its time in Redis.
+if not ARGV[9] and ARGV[4] == "1" and ARGV[5] == "1" and (queue[1] or "0") ~= "0" and queue[4] and #(queue[5] or "") == 1
+  and queue[6] ~= "1" and (queue[7] or "0") == "0" and (queue[8] or "") == "" then
+  local lease = ARGV[6] ~= "" and ARGV[6] or queue[3] or "{{leaseMs}}"
+  local finish = now + lease
+  if queue[4] ~= "" and tonumber(queue[4]) <= finish then
+    local id = string.sub(call("LPOP", READY .. queue[5]), -16)
+    local field = id .. "s"
+    local task = call("HMGET", TASKS, id, field)
+    local record, state, failures = task[1], task[2], ""
+    local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, ARGV[8])
+    if state then
+      local head, attempt, releases, failed, fence =
+        match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
+      state = "L," .. head .. format(",%d,", attempt + 1) .. releases .. "," .. failed
+        .. format(",%.0f", math.max(fence + 1, micros)) .. rest
+      if failed == "1" then failures = call("HGET", TASKS, id .. "e") end
+    else
+      state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%.0f", micros) .. rest
+    end
+    call("ZADD", LEASES, format("%d", finish), id)
+    call("HSET", TASKS, field, state)
+    call("HSET", META, "ready", queue[1] - 1, "leased", (queue[2] or 0) + 1)
+    return { now, queue[1] == "1" and 0 or 1, { 1 }, { id, record, state, failures } }
+  end
+end
+
 --#include meta
-load_meta({ "paused", "leaseMs", "ready", "leased", "tombs", "due", "waiting", "priorities" })
 local self, nonce, first_ask = ARGV[2], ARGV[3], 4
+meta.ready, meta.leased, meta.leaseMs, meta.due = queue[1] or nil, queue[2] or nil, queue[3] or nil, queue[4] or nil
+meta.priorities, meta.paused, meta.tombs, meta.waiting = queue[5], queue[6], queue[7] or nil, queue[8]
 local fields, fresh, fresh_failures = {}, {}, {}
 --#include grant
 if #leases_new > 0 then
