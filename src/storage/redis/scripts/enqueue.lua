@@ -45,14 +45,7 @@ if #keys > 0 then
   for i = 1, #keys do known[keys[i]] = entries[i] or nil end
 end
 
--- Every priority that was ever used, the most urgent first: a claim looks only at these.
-for priority in pairs(priorities) do
-  local used = meta.priorities or ""
-  if not string.find(used, priority, 1, true) then
-    local higher = match(used, "^[" .. priority .. "-9]*")
-    set("priorities", higher .. priority .. string.sub(used, #higher + 1))
-  end
-end
+for priority in pairs(priorities) do use_priority(priority) end
 
 local outcomes, fields, scheduled, lines, new_keys, key_order = {}, {}, {}, {}, {}, {}
 local found, found_at = {}, {}

@@ -11,7 +11,7 @@
 --#include meta
 local count = tonumber(ARGV[3])
 load_meta({ "v", "enqueued", "pruned", "scheduled", "ready", "leased", "completed", "dead", "cancelled", "order",
-  "bytes", "due", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+  "bytes", "due", "priorities", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
 
 local ids = {}
 for i = 1, count do ids[i] = ARGV[7 * i - 3] end
@@ -29,9 +29,9 @@ end
 local function to_tail(priority, bytes, id)
   local line = lines[priority]
   if not line then
-    local first, last = match(meta["p" .. priority] or "1,0", "^(-?%d+),(-?%d+)$")
-    line = { first = first, last = tonumber(last) }
+    line = { last = number("p" .. priority) }
     lines[priority] = line
+    use_priority(priority)
   end
   line.last = line.last + 1
   line[#line + 1] = line.last .. "," .. bytes .. "," .. id
@@ -99,7 +99,7 @@ end
 if #fields > 0 then call("HSET", TASKS, unpack(fields)) end
 for priority, line in pairs(lines) do
   call("RPUSH", READY .. priority, unpack(line))
-  set("p" .. priority, line.first .. "," .. line.last)
+  set("p" .. priority, line.last)
 end
 for name, members in pairs(places) do call("ZADD", base .. ":" .. name, unpack(members)) end
 if #new_keys > 0 then

@@ -26,6 +26,14 @@ local function save_meta()
   if #args > 0 then call("HSET", META, unpack(args)) end
 end
 
+-- Every priority that was ever used, the most urgent first: a claim looks only at these.
+local function use_priority(priority)
+  local used = meta.priorities or ""
+  if string.find(used, priority, 1, true) then return end
+  local higher = match(used, "^[" .. priority .. "-9]*")
+  set("priorities", higher .. priority .. string.sub(used, #higher + 1))
+end
+
 -- The next thing due in the queue; never later than the truth, raised again by promote and reap.
 local function expect_due(at, announce)
   local known = tonumber(meta.due)
