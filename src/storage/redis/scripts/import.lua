@@ -31,7 +31,6 @@ local function to_tail(priority, bytes, id)
   if not line then
     line = { last = number("p" .. priority) }
     lines[priority] = line
-    use_priority(priority)
   end
   line.last = line.last + 1
   line[#line + 1] = line.last .. "," .. bytes .. "," .. id
@@ -50,6 +49,7 @@ local function take(at)
   local failures, result, score = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local priority, bytes = match(record, "^(%d),%d+,[^,]*,(%d+),")
   local letter = state == "" and "R" or string.sub(state, 1, 1)
+  use_priority(priority)
   put(id, record)
   if failures ~= "" then put(id .. "e", failures) end
   if letter == "R" then
