@@ -32,6 +32,7 @@ class Step implements Command {
   }
 
   async run(world: World, real: Real): Promise<void> {
+    world.turn += 1;
     await this.#play(world, real);
     await assertSame(world, real);
   }

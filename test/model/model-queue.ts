@@ -36,11 +36,18 @@ export class ModelQueue {
   readonly #name: QueueSnapshot["queue"];
   readonly #now: () => number;
   readonly #take: (arrow: Arrow) => void;
+  readonly #turn: () => number;
 
-  constructor(name: QueueSnapshot["queue"], now: () => number, take: (arrow: Arrow) => void) {
+  constructor(
+    name: QueueSnapshot["queue"],
+    now: () => number,
+    take: (arrow: Arrow) => void,
+    turn: () => number,
+  ) {
     this.#name = name;
     this.#now = now;
     this.#take = take;
+    this.#turn = turn;
   }
 
   enqueue(wanted: readonly NewTask[]): readonly EnqueueOutcome[] {
@@ -85,6 +92,7 @@ export class ModelQueue {
       token: undefined,
       fence: 0,
       finishedAt: 0,
+      finishedTurn: 0,
       deadReason: undefined,
       result: undefined,
     };
@@ -272,7 +280,7 @@ export class ModelQueue {
     ]);
     const kept = [...this.places.completed, ...this.places.cancelled, ...this.places.dead]
       .filter((task) => !gone.has(task))
-      .sort((a, b) => a.finishedAt - b.finishedAt);
+      .sort((a, b) => a.finishedAt - b.finishedAt || a.finishedTurn - b.finishedTurn);
     let bytes = kept.reduce((sum, task) => sum + bytesOf(task), 0);
     for (const task of kept) {
       if (bytes <= retention.bytesMax || !old(task, 0)) break;
@@ -375,6 +383,7 @@ export class ModelQueue {
     task.state = to;
     if (to !== "leased") task.lease = undefined;
     task.finishedAt = isUnfinished(to) ? 0 : this.#now();
+    task.finishedTurn = this.#turn();
     this.places[to].push(task);
     this.#take(arrow);
   }

@@ -22,6 +22,8 @@ export interface ModelTask extends Omit<NewTask, "backoff"> {
   token: string | undefined;
   fence: number;
   finishedAt: number;
+  /** Tells apart what finished at one `finishedAt`, where the engine's clock is finer than the model's. */
+  finishedTurn: number;
   deadReason: "attempts" | "refused" | undefined;
   result: string | undefined;
 }

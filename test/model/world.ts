@@ -32,11 +32,13 @@ export class World {
   readonly queues: ReadonlyMap<QueueName, ModelQueue>;
   readonly claims = new Map<QueueName, Claim[]>(QUEUES.map((queue) => [queue, []]));
   readonly sent = new Map<QueueName, NewTask[]>(QUEUES.map((queue) => [queue, []]));
+  /** Commands so far: what the engine's clock may tell apart, and the model's does not. */
+  turn = 0;
   /** Whether the engine names a due time that has gone another way, until it looks: the port allows it. */
   readonly dueMayBeEarly: boolean;
   readonly #tokens = new Set<string>();
 
-  constructor(clock: ManualClock, arrows: ArrowCounts, { dueMayBeEarly = false } = {}) {
+  constructor(clock: ManualClock, arrows: ArrowCounts, { dueMayBeEarly = false, timeFlows = false } = {}) {
     this.clock = clock;
     this.arrows = arrows;
     this.dueMayBeEarly = dueMayBeEarly;
@@ -47,6 +49,7 @@ export class World {
           name,
           () => clock.now(),
           (arrow) => arrows.take(arrow),
+          () => (timeFlows ? this.turn : 0),
         ),
       ]),
     );

@@ -68,5 +68,9 @@ async function setUp(
       await lost.close();
     },
   };
-  return { model: new World(clock, arrows, { dueMayBeEarly: true }), real, close: () => storage.close() };
+  return {
+    model: new World(clock, arrows, { dueMayBeEarly: true, timeFlows: true }),
+    real,
+    close: () => storage.close(),
+  };
 }
