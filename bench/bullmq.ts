@@ -6,21 +6,23 @@ import type { BenchRedis } from "./redis.ts";
 
 const BULK = 500;
 
+type Place = Pick<BenchRedis, "address">;
+
 /**
  * The peer, as its manual uses it: one queue, everything that finished is kept. Payloads are stored as the same
  * JSON text, so both sides hand out the same bytes.
  */
 export class PeerQueue {
   readonly queue: Queue;
-  readonly #redis: BenchRedis;
+  readonly #redis: Place;
   readonly #workers: Worker[] = [];
 
-  private constructor(redis: BenchRedis, queue: Queue) {
+  private constructor(redis: Place, queue: Queue) {
     this.#redis = redis;
     this.queue = queue;
   }
 
-  static async open(redis: BenchRedis, name: string = QUEUE): Promise<PeerQueue> {
+  static async open(redis: Place, name: string = QUEUE): Promise<PeerQueue> {
     const queue = new Queue(name, { connection: { ...redis.address } });
     await queue.waitUntilReady();
     return new PeerQueue(redis, queue);

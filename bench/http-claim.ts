@@ -5,55 +5,75 @@ import {
   latencyNs,
   type Measurement,
   perSecond,
-  type RunOptions,
   ratioOf,
   runInterleaved,
   seriesNamed,
 } from "../src/lab/run.ts";
-import { judge } from "../src/lab/target.ts";
-import { type ClosedLoop, closedLoop, expectStatus, HttpLoad, taskIn } from "./http-load.ts";
+import { judge, type Target } from "../src/lab/target.ts";
+import {
+  type ClosedLoop,
+  closedLoop,
+  EMBEDDED,
+  expectStatus,
+  HttpLoad,
+  type HttpStore,
+  taskIn,
+} from "./http-load.ts";
 import { TARGETS } from "./targets.ts";
 
-const DEPTH = 100_000;
-/** More than the server answers in a second, so that a claim always finds a task. */
-const CLAIMS_PER_SECOND_MAX = 40_000;
 const CONNECTIONS = 50;
 /** The fill before a trial leaves the server's compiled code cold; this long it is asked without being measured. */
 const SETTLE_SECONDS = 0.5;
 
 /** How much does a claim over HTTP cost beyond HTTP itself? */
-export const httpClaim: Benchmark = {
-  name: "http-claim",
-  question:
-    "How much does a claim over HTTP cost beyond HTTP itself? `POST /v1/claims` against a POST route that does nothing " +
-    `on the same server, over one keep-alive connection and over ${CONNECTIONS}; embedded engine, \`process\`, ` +
-    `${PAYLOAD_BYTES}-byte payloads.`,
-  changesOurMind:
-    "A claim above 1.6 times the no-op at one connection, or fewer than 0.8 of its requests a second at fifty: then " +
-    "validation, answers or wake-ups cost more than the engine.",
-  run,
-};
+export const httpClaim = httpClaimOn("http-claim", EMBEDDED, {
+  p50: TARGETS.httpClaimP50,
+  perSecond: TARGETS.httpClaims,
+});
 
-async function run(options: RunOptions): Promise<Findings> {
-  const load = await HttpLoad.start();
-  try {
-    const trials = [noop(load, 1), claim(load, 1), noop(load, CONNECTIONS), claim(load, CONNECTIONS)];
-    return findings(await runInterleaved(trials, options));
-  } finally {
-    await load.close();
-  }
+export function httpClaimOn(
+  name: string,
+  store: HttpStore,
+  targets: { readonly p50: Target; readonly perSecond?: Target },
+): Benchmark {
+  const { p50, perSecond: rate } = targets;
+  return {
+    name,
+    question:
+      "How much does a claim over HTTP cost beyond HTTP itself? `POST /v1/claims` against a POST route that does nothing " +
+      `on the same server, over one keep-alive connection and over ${CONNECTIONS}; ${store.title}, ` +
+      `${PAYLOAD_BYTES}-byte payloads.`,
+    changesOurMind:
+      `A claim above ${p50.must} times the no-op at one connection` +
+      (rate === undefined ? "" : `, or fewer than ${rate.must} of its requests a second at fifty`) +
+      ": then validation, answers or wake-ups cost more than the engine.",
+    async run(options) {
+      const load = await HttpLoad.start(store);
+      try {
+        const claims = (connections: number) => claim(load, store, connections);
+        const trials = [noop(load, 1), claims(1), noop(load, CONNECTIONS), claims(CONNECTIONS)];
+        return findings(await runInterleaved(trials, options), store, targets);
+      } finally {
+        await load.close();
+      }
+    },
+  };
 }
 
-function findings(series: Awaited<ReturnType<typeof runInterleaved>>): Findings {
+function findings(
+  series: Awaited<ReturnType<typeof runInterleaved>>,
+  store: HttpStore,
+  targets: Parameters<typeof httpClaimOn>[2],
+): Findings {
   const named = (name: string) => seriesNamed(series, name);
   const one = ratioOf(named("claim × 1"), named("no-op × 1"), latencyNs("answer", 50));
   const many = ratioOf(named(`claim × ${CONNECTIONS}`), named(`no-op × ${CONNECTIONS}`), perSecond);
   return {
     parameters: {
-      depth: DEPTH,
+      depth: store.depth,
       connections: CONNECTIONS,
       payloadBytes: PAYLOAD_BYTES,
-      durability: "process",
+      store: store.title,
     },
     series,
     comparisons: [
@@ -65,7 +85,10 @@ function findings(series: Awaited<ReturnType<typeof runInterleaved>>): Findings 
         ...many,
       },
     ],
-    targets: [judge(TARGETS.httpClaimP50, one), judge(TARGETS.httpClaims, many)],
+    targets: [
+      judge(targets.p50, one),
+      ...(targets.perSecond === undefined ? [] : [judge(targets.perSecond, many)]),
+    ],
     notes: [
       "The server has a process of its own; the client is this one, with raw sockets. Both routes get the same body and " +
         "pass the same hooks. Every trial is preceded by half a second that is not measured, and claims from a fresh queue, with leases that outlive it.",
@@ -87,12 +110,12 @@ function noop(load: HttpLoad, connections: number): Candidate {
   };
 }
 
-function claim(load: HttpLoad, connections: number): Candidate {
+function claim(load: HttpLoad, store: HttpStore, connections: number): Candidate {
   return {
     name: `claim × ${connections}`,
     async measure({ seconds }) {
       const queue = await load.freshQueue(
-        DEPTH + Math.ceil(CLAIMS_PER_SECOND_MAX * (seconds + SETTLE_SECONDS)),
+        store.depth + Math.ceil(store.claimsPerSecondMax * (seconds + SETTLE_SECONDS)),
       );
       const request = queue.claimRequest();
       const measurement = await timed(load, connections, seconds, {

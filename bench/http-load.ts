@@ -5,21 +5,46 @@ import { type RawAnswer, RawHttpConnection, rawPost } from "../src/lab/raw-http.
 import { Child } from "./child.ts";
 import type { HttpDuties } from "./http-process.ts";
 
+/** Where the server under load keeps its tasks. */
+export interface HttpStore {
+  /** In the names of benchmarks and targets. */
+  readonly name: "embedded" | "Redis";
+  /** As a reader of the question must know it. */
+  readonly title: string;
+  /** Tasks that are there beyond those that are claimed. */
+  readonly depth: number;
+  /** More than the server answers in a second, so that a claim always finds a task. */
+  readonly claimsPerSecondMax: number;
+  /** Starts what the server needs; its URL, when there is one. */
+  start(): Promise<{ readonly redisUrl?: string; stop(): Promise<void> }>;
+}
+
+export const EMBEDDED: HttpStore = {
+  name: "embedded",
+  title: "embedded engine, `process`",
+  depth: 100_000,
+  claimsPerSecondMax: 40_000,
+  start: () => Promise.resolve({ stop: () => Promise.resolve() }),
+};
+
 /** The server in its own process, and connections to it from this one. */
 export class HttpLoad {
   readonly url: string;
   readonly server: Child<HttpDuties>;
   readonly #connections: RawHttpConnection[] = [];
+  readonly #stopStore: () => Promise<void>;
   #queues = 0;
 
-  private constructor(server: Child<HttpDuties>, url: string) {
+  private constructor(server: Child<HttpDuties>, url: string, stopStore: () => Promise<void>) {
     this.server = server;
     this.url = url;
+    this.#stopStore = stopStore;
   }
 
-  static async start(): Promise<HttpLoad> {
+  static async start(store: HttpStore): Promise<HttpLoad> {
+    const { stop, ...place } = await store.start();
     const server = Child.start<HttpDuties>("./http-process.js");
-    return new HttpLoad(server, await server.call("listen", undefined));
+    return new HttpLoad(server, await server.call("listen", place), stop);
   }
 
   /** The first `count` connections, opened when they are not yet. */
@@ -40,6 +65,7 @@ export class HttpLoad {
     for (const connection of this.#connections) connection.close();
     await this.server.call("close", undefined);
     await this.server.end();
+    await this.#stopStore();
   }
 }
 

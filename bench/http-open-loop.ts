@@ -19,17 +19,16 @@ import { judge } from "../src/lab/target.ts";
 import { collectGarbage } from "./engine.ts";
 import {
   closedLoop,
+  EMBEDDED,
   expectStatus,
   HttpLoad,
+  type HttpStore,
   type LoadedQueue,
   type TaskOnTheWire,
   taskIn,
 } from "./http-load.ts";
 import { TARGETS } from "./targets.ts";
 
-const DEPTH = 100_000;
-/** More than the server answers in a second, so that a claim always finds a task. */
-const CLAIMS_PER_SECOND_MAX = 40_000;
 const CONNECTIONS = 50;
 const SATURATION_REPEATS = 3;
 const SATURATION_SECONDS = 1;
@@ -40,35 +39,39 @@ const LATENESS_MS_MAX = 1;
 const PAYLOADS = payloadPool();
 
 /** Which latency do callers see at half of what the server can do? */
-export const httpOpenLoop: Benchmark = {
-  name: "http-open-loop",
-  question:
-    "Which latency do callers see when requests come at half of the rate that saturates the server, whatever the " +
-    `answers do? Claims alone, and a mix of enqueue, claim and complete; embedded engine, \`process\`, ${PAYLOAD_BYTES}-byte payloads.`,
-  changesOurMind:
-    "A P99 above 20 ms, or a single error: then something in the server stalls that an average does not show.",
-  run,
-};
+export const httpOpenLoop = httpOpenLoopOn("http-open-loop", EMBEDDED);
+
+export function httpOpenLoopOn(name: string, store: HttpStore): Benchmark {
+  return {
+    name,
+    question:
+      "Which latency do callers see when requests come at half of the rate that saturates the server, whatever the " +
+      `answers do? Claims alone, and a mix of enqueue, claim and complete; ${store.title}, ${PAYLOAD_BYTES}-byte payloads.`,
+    changesOurMind:
+      "A P99 above 20 ms, or a single error: then something in the server stalls that an average does not show.",
+    run: (options) => run(options, store),
+  };
+}
 
 /** What the load consists of: the next request, and what its answer means. */
 interface Traffic {
   next(): { readonly request: Buffer; onAnswer(answer: RawAnswer): void };
 }
 
-async function run(options: RunOptions): Promise<Findings> {
-  const load = await HttpLoad.start();
+async function run(options: RunOptions, store: HttpStore): Promise<Findings> {
+  const load = await HttpLoad.start(store);
   try {
     const claims = (queue: LoadedQueue) => onlyClaims(queue);
     const mixed = (queue: LoadedQueue) => new MixedTraffic(load.url, queue);
     const rates = {
-      claims: (await saturation(load, claims)) / 2,
-      mixed: (await saturation(load, mixed)) / 2,
+      claims: (await saturation(load, store, claims)) / 2,
+      mixed: (await saturation(load, store, mixed)) / 2,
     };
     const candidates = [
-      openLoop("claims", load, claims, rates.claims),
-      openLoop("mixed", load, mixed, rates.mixed),
+      openLoop("claims", load, store, claims, rates.claims),
+      openLoop("mixed", load, store, mixed, rates.mixed),
     ];
-    return findings(await runInterleaved(candidates, options), rates);
+    return findings(await runInterleaved(candidates, options), store, rates);
   } finally {
     await load.close();
   }
@@ -76,6 +79,7 @@ async function run(options: RunOptions): Promise<Findings> {
 
 function findings(
   series: Awaited<ReturnType<typeof runInterleaved>>,
+  store: HttpStore,
   rates: { claims: number; mixed: number },
 ): Findings {
   const ms = (percentile: number): Measure => {
@@ -86,7 +90,7 @@ function findings(
     const one = seriesNamed(series, name);
     const named = (target: (typeof TARGETS)[keyof typeof TARGETS]) => ({
       ...target,
-      what: `${target.what} (${name})`,
+      what: `${target.what}, ${store.name} (${name})`,
     });
     return [
       judge(named(TARGETS.openLoopP50), spreadOfSeries(one, ms(50))),
@@ -118,7 +122,7 @@ function findings(
       claimsPerSecond: Math.round(rates.claims),
       mixedPerSecond: Math.round(rates.mixed),
       payloadBytes: PAYLOAD_BYTES,
-      durability: "process",
+      store: store.title,
     },
     series,
     targets,
@@ -145,11 +149,15 @@ function ofProcess(pick: (reading: ProcessReading) => number): Measure {
 }
 
 /** Requests a second that the server answers when every connection asks again at once. */
-async function saturation(load: HttpLoad, traffic: (queue: LoadedQueue) => Traffic): Promise<number> {
+async function saturation(
+  load: HttpLoad,
+  store: HttpStore,
+  traffic: (queue: LoadedQueue) => Traffic,
+): Promise<number> {
   const rates: number[] = [];
   // The first one warms up.
   for (let n = 0; n <= SATURATION_REPEATS; n += 1) {
-    const queue = await load.freshQueue(DEPTH + CLAIMS_PER_SECOND_MAX * SATURATION_SECONDS);
+    const queue = await load.freshQueue(store.depth + store.claimsPerSecondMax * SATURATION_SECONDS);
     const source = traffic(queue);
     const connections = await load.connections(CONNECTIONS);
     const { operations, seconds } = await driveClosed(connections, source, SATURATION_SECONDS);
@@ -183,6 +191,7 @@ async function driveClosed(connections: readonly RawHttpConnection[], source: Tr
 function openLoop(
   name: string,
   load: HttpLoad,
+  store: HttpStore,
   traffic: (queue: LoadedQueue) => Traffic,
   rate: number,
 ): Candidate {
@@ -190,7 +199,7 @@ function openLoop(
     name,
     async measure({ seconds }) {
       const queue = await load.freshQueue(
-        DEPTH + Math.ceil(rate * seconds + CLAIMS_PER_SECOND_MAX * SETTLE_SECONDS),
+        store.depth + Math.ceil(rate * seconds + store.claimsPerSecondMax * SETTLE_SECONDS),
       );
       const source = traffic(queue);
       const free = [...(await load.connections(CONNECTIONS))];

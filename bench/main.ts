@@ -10,6 +10,10 @@ import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
 import { redisCache } from "./redis-cache.ts";
 import { redisClaim } from "./redis-claim.ts";
+import { redisDepth } from "./redis-depth.ts";
+import { redisHttpClaim, redisHttpOpenLoop } from "./redis-http.ts";
+import { redisStart } from "./redis-start.ts";
+import { redisTracking } from "./redis-tracking.ts";
 import { versusBullmq } from "./versus-bullmq.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -20,6 +24,11 @@ const BENCHMARKS: readonly Benchmark[] = [
   httpOpenLoop,
   redisCache,
   redisClaim,
+  redisDepth,
+  redisHttpClaim,
+  redisHttpOpenLoop,
+  redisStart,
+  redisTracking,
   versusBullmq,
 ];
 

@@ -134,7 +134,7 @@ export interface ScratchOptions {
 
 /** A store of its own on the server, with a broker whose loops run as they do in a program. */
 export async function openScratchRedis(
-  { url }: BenchRedis,
+  { url }: Pick<BenchRedis, "url">,
   { connections, callsInFlight, prefix = freshPrefix() }: ScratchOptions = {},
 ): Promise<ScratchRedis> {
   const storage = await RedisStorage.open({ url, prefix, ...(connections !== undefined && { connections }) });
@@ -149,7 +149,7 @@ export async function openScratchRedis(
 
 /** A client as `connect("redis://…")` makes it. */
 export async function openScratchClient(
-  redis: BenchRedis,
+  redis: Pick<BenchRedis, "url">,
   options: ScratchOptions = {},
 ): Promise<ScratchRedis & { readonly dibs: Dibs }> {
   const scratch = await openScratchRedis(redis, options);
