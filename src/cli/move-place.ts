@@ -16,6 +16,17 @@ export interface PlaceWish {
 const REDIS = /^(redis|valkey)s{0,2}(\+cluster|\+sentinel)?:/i;
 const DEFAULT_PREFIX = "dibs";
 
+/** The name of an end, before it is opened: what stands in marks and messages, without secrets. */
+export async function nameOf({ text, prefix }: PlaceWish): Promise<string> {
+  if (!REDIS.test(text)) {
+    const folder = folderOf(text);
+    return existsSync(folder) ? realpathSync(folder) : folder;
+  }
+  const { parseRedisUrl } = await import("../storage/redis/link/redis-url.ts");
+  const { shown } = parseRedisUrl(text);
+  return prefix === DEFAULT_PREFIX ? shown : `${shown} (prefix ${prefix})`;
+}
+
 /** Opens the store that is moved. A mistyped folder is told, not made. */
 export async function openSource(session: Session, wish: PlaceWish): Promise<MoveEnd> {
   if (REDIS.test(wish.text)) return openRedis(session, wish);
@@ -63,18 +74,10 @@ async function openFolder(
   return { name: realpathSync(folder), storage };
 }
 
-async function openRedis({ output }: Session, { text, prefix }: PlaceWish): Promise<MoveEnd> {
-  const [{ RedisStorage }, { parseRedisUrl }] = await Promise.all([
-    import("../storage/redis/redis-storage.ts"),
-    import("../storage/redis/link/redis-url.ts"),
-  ]);
-  const { shown } = parseRedisUrl(text);
-  const name = prefix === DEFAULT_PREFIX ? shown : `${shown} (prefix ${prefix})`;
-  const storage = await RedisStorage.open({
-    url: text,
-    prefix,
-    midMove: true,
-    onWarning: (warning) => output.warn(`${shown}: ${warning}`),
-  });
-  return { name, storage };
+async function openRedis({ output }: Session, wish: PlaceWish): Promise<MoveEnd> {
+  const { RedisStorage } = await import("../storage/redis/redis-storage.ts");
+  const { text: url, prefix } = wish;
+  const onWarning = (warning: string) => output.warn(warning);
+  const storage = await RedisStorage.open({ url, prefix, midMove: true, onWarning });
+  return { name: await nameOf(wish), storage };
 }

@@ -7,7 +7,7 @@ import { agreed } from "./ask.ts";
 import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
-import { openSource, openTarget } from "./move-place.ts";
+import { nameOf, openSource, openTarget } from "./move-place.ts";
 import type { Output } from "./output.ts";
 import { perform, type Session, type SessionFlags } from "./session.ts";
 
@@ -49,18 +49,23 @@ export function addMove(dibs: Command): void {
 }
 
 async function run(session: Session, from: string, to: string, flags: MoveFlags): Promise<ExitCode> {
+  const [old, fresh] = [
+    { text: from, prefix: flags.fromPrefix },
+    { text: to, prefix: flags.toPrefix },
+  ];
+  const [oldName, freshName] = [await nameOf(old), await nameOf(fresh)];
+  if (oldName === freshName) throw new UsageError(`${oldName} is one store, not two`);
   if (flags.finish === true && flags.yes !== true) {
-    const question = () => `Move everything to ${withoutSecrets(to)}, then empty ${withoutSecrets(from)}?`;
+    const question = () => `Move everything to ${freshName}, then empty ${oldName}?`;
     if (!(await agreed(session, question, "add --yes to empty the old store without asking"))) {
       session.output.note("Nothing was moved.");
       return EXIT.failed;
     }
   }
-  const source = await openSource(session, { text: from, prefix: flags.fromPrefix });
+  const source = await openSource(session, old);
   try {
-    const target = await openTarget(session, { text: to, prefix: flags.toPrefix });
+    const target = await openTarget(session, fresh);
     try {
-      if (source.name === target.name) throw new UsageError(`${source.name} is one store, not two`);
       return await moveBetween(session, source, target, flags.finish === true);
     } finally {
       await target.storage.close();
@@ -152,9 +157,4 @@ function tasksOf({ queues }: StoreDigest): number {
   let tasks = 0;
   for (const { counts } of queues) for (const state of TASK_STATES) tasks += counts[state];
   return tasks;
-}
-
-/** An address without user and password. */
-function withoutSecrets(text: string): string {
-  return text.replace(/^([a-z+]+:\/\/)[^/]*@/i, "$1");
 }
