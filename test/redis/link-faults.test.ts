@@ -128,6 +128,7 @@ describe("a socket that is cut", () => {
       seen = answered.size;
       await wait(60); // Longer than the first wait before connecting again: a cut like any other, not a fault of the server.
       proxy.cutAll();
+      await until("the cut is noticed", () => link.trouble() !== undefined);
     }
     await Promise.all(callers);
 

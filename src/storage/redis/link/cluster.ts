@@ -3,7 +3,7 @@ import type { Call } from "./call.ts";
 import { type ClusterMap, readClusterMap } from "./cluster-map.ts";
 import { commandText } from "./command-text.ts";
 import { Connection, type Login } from "./connection.ts";
-import { KeptConnection } from "./kept-connection.ts";
+import { KeptConnection, openAll } from "./kept-connection.ts";
 import { loadScripts } from "./load-scripts.ts";
 import { prepared } from "./prepared.ts";
 import { type Address, parseAddress, shownAddress } from "./redis-url.ts";
@@ -73,8 +73,8 @@ export class Cluster implements Routes {
         `The cluster at ${map.from} is not whole: no master serves slot ${uncovered}. See CLUSTER INFO`,
         { details: { applied: "no" } },
       );
-    const masters = this.#adopt(map);
-    await Promise.all(masters.flatMap(({ pool }) => pool.map((kept) => kept.open())));
+    this.#adopt(map);
+    await openAll(this.all());
   }
 
   of(key: string): KeptConnection | undefined {
@@ -105,7 +105,8 @@ export class Cluster implements Routes {
     } else if (code === "ASK" && address !== undefined) {
       const kept = this.#masterAt(address).pool[Number(slot) % this.#size];
       this.#sendWhenReady(call, () => kept, true);
-    } else if (code === "TRYAGAIN") {
+    } else if (code === "TRYAGAIN" && performance.now() < call.dueAt) {
+      call.again = 0; // For as long as its time allows: a key is being moved right now.
       setTimeout(() => this.#sendWhenReady(call, () => this.of(call.key)), TRYAGAIN_MS);
     } else {
       if (code === "READONLY" || code === "CLUSTERDOWN" || code === "MASTERDOWN") this.#heal(0);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { StorageUnavailableError } from "../../../task/errors.ts";
+import { InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
 import { commandText } from "./command-text.ts";
 import { whyNoConnection } from "./connect-trouble.ts";
 import type { Address, RedisPlace } from "./redis-url.ts";
@@ -215,14 +215,21 @@ function socketTo({ host, port }: Address, { isTls, tls: options = {} }: Login):
     port,
     rejectUnauthorized,
     ...(net.isIP(host) === 0 && { servername: host }),
-    ...(ca !== undefined && { ca: pem(ca) }),
-    ...(cert !== undefined && { cert: pem(cert) }),
-    ...(key !== undefined && { key: pem(key) }),
+    ...(ca !== undefined && { ca: pem("ca", ca) }),
+    ...(cert !== undefined && { cert: pem("cert", cert) }),
+    ...(key !== undefined && { key: pem("key", key) }),
   });
 }
 
-function pem(pathOrText: string): string {
-  return pathOrText.includes("-----BEGIN ") ? pathOrText : readFileSync(pathOrText, "utf8");
+function pem(name: string, pathOrText: string): string {
+  if (pathOrText.includes("-----BEGIN ")) return pathOrText;
+  try {
+    return readFileSync(pathOrText, "utf8");
+  } catch (cause) {
+    throw new InvalidRequestError(`Cannot read tls.${name} from ${pathOrText}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
 function connected(socket: net.Socket, event: "connect" | "secureConnect"): Promise<void> {

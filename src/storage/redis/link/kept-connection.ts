@@ -32,8 +32,9 @@ export class KeptConnection {
     this.#onAway = on.away ?? (() => undefined);
   }
 
-  /** The first connection; rejects when there is none, without trying again. */
+  /** The first connection; rejects when there is none, without trying again. Nothing to do when it is there. */
   async open(): Promise<void> {
+    if (this.#current !== undefined) return;
     const connection = await this.#dial();
     if (!this.#adopt(connection))
       throw new StorageUnavailableError(`Lost the connection to Redis at ${connection.where}`);
@@ -100,6 +101,12 @@ export class KeptConnection {
       this.#again(backoffMs(this.#attempts));
     }
   }
+}
+
+/** Opens all; rejects with the first reason, after each has succeeded or failed. */
+export async function openAll(connections: Iterable<KeptConnection>): Promise<void> {
+  const ends = await Promise.allSettled([...connections].map((kept) => kept.open()));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
 function backoffMs(attempts: number): number {

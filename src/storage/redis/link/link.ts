@@ -1,3 +1,4 @@
+import { setTimeout as wait } from "node:timers/promises";
 import { InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
 import { Call, type CallHost } from "./call.ts";
 import { checkServer } from "./checks.ts";
@@ -8,7 +9,7 @@ import type { KeptConnection } from "./kept-connection.ts";
 import { ScriptReloads } from "./load-scripts.ts";
 import { parseRedisUrl, type RedisPlace } from "./redis-url.ts";
 import { refusal } from "./refusal.ts";
-import type { ReplyError } from "./reply-parser.ts";
+import { ReplyError } from "./reply-parser.ts";
 import type { Routes } from "./routes.ts";
 import type { Script } from "./script.ts";
 import { Sentinels } from "./sentinel.ts";
@@ -46,6 +47,9 @@ export interface RedisOptions {
 const CONNECTIONS = 1;
 const CONNECTIONS_MAX = 16;
 const COMMAND_TIMEOUT_MS = 5_000;
+/** How long a start waits for a Redis that reads its data from disk, and how often it looks. */
+const LOADING_MS = 30_000;
+const LOADING_CHECK_MS = 200;
 /** Calls under way; more than this are refused, for a Redis that is so far behind will not catch up in time. */
 const UNDER_WAY_MAX = 10_000;
 /** A call goes on to another server, or waits for one in the middle of a move, at most this often. */
@@ -171,7 +175,7 @@ export class RedisLink implements CallHost {
   }
 
   async #open({ strict = false, onWarning = () => undefined }: RedisOptions): Promise<void> {
-    await this.#routes.open();
+    await whenLoaded(() => this.#routes.open());
     const masters = new Map([...this.#routes.all()].map(({ current }) => [current?.where, current]));
     for (const connection of masters.values())
       if (connection !== undefined) await checkServer(connection, { strict, onWarning });
@@ -260,6 +264,21 @@ function routesTo(
     return new SingleServer(() => Promise.resolve(place.addresses[0]), login, size, scripts);
   const sentinels = new Sentinels(place, login);
   return new SingleServer(() => sentinels.master(), login, size, scripts);
+}
+
+/** A Redis that has just been started reads its data first: that is waited for, as nothing else is. */
+async function whenLoaded(open: () => Promise<void>): Promise<void> {
+  const end = performance.now() + LOADING_MS;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const { cause } = error as Error;
+      const isLoading = cause instanceof ReplyError && cause.code === "LOADING";
+      if (!isLoading || performance.now() > end) throw error;
+      await wait(LOADING_CHECK_MS);
+    }
+  }
 }
 
 function within(name: string, value: number, min: number, max: number): number {

@@ -6,7 +6,7 @@ import type { ReplyError } from "./reply-parser.ts";
 /** The connections of a link, and which of them a key belongs to. */
 export interface Routes {
   readonly isCluster: boolean;
-  /** Opens all of them, each ready for use; rejects when one cannot be opened. */
+  /** Opens all of them, each ready for use; rejects when one cannot be opened, and may then be tried again. */
   open(): Promise<void>;
   /** The same key gives the same connection, for as long as the servers stay as they are. Undefined: nobody has it. */
   of(key: string): KeptConnection | undefined;

@@ -1,6 +1,6 @@
 import type { Call } from "./call.ts";
 import { Connection, type Login } from "./connection.ts";
-import { KeptConnection } from "./kept-connection.ts";
+import { KeptConnection, openAll } from "./kept-connection.ts";
 import { loadScripts } from "./load-scripts.ts";
 import { prepared } from "./prepared.ts";
 import type { Address } from "./redis-url.ts";
@@ -26,8 +26,8 @@ export class SingleServer implements Routes {
     this.#pool = Array.from({ length: size }, () => new KeptConnection(dial));
   }
 
-  async open(): Promise<void> {
-    await Promise.all(this.#pool.map((kept) => kept.open()));
+  open(): Promise<void> {
+    return openAll(this.#pool);
   }
 
   of(key: string): KeptConnection {
