@@ -11,10 +11,12 @@ import type { Promoter } from "./promoter.ts";
 import type { Reaper } from "./reaper.ts";
 
 /**
- * How often the store is asked what comes due. The shortest lease is longer, so each broker knows the end of
- * each lease before it comes, whoever granted it; of a schedule that comes due sooner the engine tells.
+ * How often the store is asked what comes due. So a broker knows the end of a lease of two seconds or more before
+ * it comes, whoever granted it; of what comes due sooner, by another process, the engine tells. A message that
+ * is lost costs as much, and only when the process that should act on it is gone too. More often would be most
+ * of what an idle system sends.
  */
-const LOOK_MS = 950;
+const LOOK_MS = 1_900;
 /** When nothing could be moved of what seemed due: another broker was first, or this clock is a little early. */
 const AGAIN_MS = 10;
 

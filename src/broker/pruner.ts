@@ -13,7 +13,7 @@ const PRUNE_AFTER_MS = 1_000;
  * All queues are looked at in turn, each once in about so long: age alone removes tasks too. Not more often,
  * because an idle store is left in peace.
  */
-const TOUR_MS = 30_000;
+const TOUR_MS = 60_000;
 /** Of many queues so many a second, though the tour then takes longer. */
 const TOUR_SHARE_MAX = 50;
 
