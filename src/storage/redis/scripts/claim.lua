@@ -25,10 +25,10 @@ if not ARGV[9] and ARGV[4] == "1" and ARGV[5] == "1" and (queue[1] or "0") ~= "0
       local head, attempt, releases, failed, fence =
         match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
       state = "L," .. head .. format(",%d,", attempt + 1) .. releases .. "," .. failed
-        .. format(",%.0f", math.max(fence + 1, micros)) .. rest
+        .. format(",%d", math.max(fence + 1, micros)) .. rest
       if failed == "1" then failures = call("HGET", TASKS, id .. "e") end
     else
-      state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%.0f", micros) .. rest
+      state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d", micros) .. rest
     end
     call("ZADD", LEASES, format("%d", finish), id)
     call("HSET", TASKS, field, state)

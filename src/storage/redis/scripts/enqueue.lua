@@ -111,10 +111,10 @@ for i = 1, #tasks do
       local order = number("order") + 1
       set("order", order)
       local member = format("%012d", order)
-      scheduled[#scheduled + 1] = format("%.0f", run_at)
+      scheduled[#scheduled + 1] = format("%d", run_at)
       scheduled[#scheduled + 1] = member .. task.id
       fields[#fields + 1] = task.id .. "s"
-      fields[#fields + 1] = "S," .. head .. format("%.0f", run_at) .. ",0,0,0,0," .. member
+      fields[#fields + 1] = "S," .. head .. format("%d", run_at) .. ",0,0,0,0," .. member
       add("scheduled", 1)
       if not soonest or run_at < soonest then soonest = run_at end
     else

@@ -67,7 +67,7 @@ for i = 1, #ids do
         if release(task, false) == "D" then outcomes[i] = "D" end
       else
         task.attempt, task.releases = 0, 0
-        to_tail(task, format("%.0f", now))
+        to_tail(task, format("%d", now))
       end
       if verb == "cancel" or verb == "requeue" then
         moved[#moved + 1] = id

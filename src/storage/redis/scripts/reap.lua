@@ -27,7 +27,7 @@ for i = 1, #ids do
     to_finished(task, "D", 0, "a", fence_of(task))
     reaped[i] = ids[i] .. "D"
   else
-    to_tail(task, format("%.0f", now))
+    to_tail(task, format("%d", now))
     reaped[i] = ids[i] .. "R"
   end
 end

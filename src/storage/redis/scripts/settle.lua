@@ -19,12 +19,16 @@
 local self, nonce, endings = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local first_ask = 5 + 5 * endings
 
-local names, ids = {}, {}
+local names, ids, failures_at = {}, {}, {}
 for i = 1, endings do
-  local kind, id = ARGV[5 * i], ARGV[5 * i + 1]
-  ids[i] = id
-  names[#names + 1] = id .. "s"
-  names[#names + 1] = (kind == "N" or kind == "n" or kind == "F" or kind == "f") and id .. "e" or "-"
+  ids[i] = ARGV[5 * i + 1]
+  names[i] = ids[i] .. "s"
+end
+for i = 1, endings do
+  if string.find("NnFf", ARGV[5 * i], 1, true) then
+    names[#names + 1] = ids[i] .. "e"
+    failures_at[i] = #names
+  end
 end
 local found = endings > 0 and call("HMGET", TASKS, unpack(names)) or {}
 local ends = endings > 0 and call("ZMSCORE", LEASES, unpack(ids)) or {}
@@ -34,7 +38,7 @@ load_meta({ "paused", "leaseMs", "scheduled", "ready", "leased", "completed", "d
 -- Who has no state is ready and was never claimed, or is not there.
 local bare, bare_at = {}, {}
 for i = 1, endings do
-  if not found[2 * i - 1] then
+  if not found[i] then
     bare[#bare + 1] = ids[i]
     bare_at[#bare] = i
   end
@@ -47,7 +51,7 @@ end
 
 local function end_claim(i)
   local kind, id, token, a, b = ARGV[5 * i], ids[i], ARGV[5 * i + 2], ARGV[5 * i + 3], ARGV[5 * i + 4]
-  local text = fresh[id] or found[2 * i - 1]
+  local text = fresh[id] or found[i]
   if not text then return is_there[i] and "LR" or "N" end
   local task = parse(id, text)
   if task.letter ~= "L" or task.fence ~= token or tonumber(ends[i]) <= now then
@@ -65,7 +69,7 @@ local function end_claim(i)
     local letter = release(task, kind == "u")
     return letter == "D" and "Da" .. ran or "R" .. ran
   end
-  fail(task, found[2 * i] or nil, worker, a, kind == "N" or kind == "F")
+  fail(task, failures_at[i] and found[failures_at[i]] or nil, worker, a, kind == "N" or kind == "F")
   if kind == "F" or kind == "f" then
     to_finished(task, "D", 0, "r", fence_of(task))
     return "Dr" .. ran
@@ -87,15 +91,43 @@ local function end_claim(i)
     wait = floor(wait + 0.5)
   end
   if wait == 0 then
-    to_tail(task, format("%.0f", now))
+    to_tail(task, format("%d", now))
     return "R" .. ran
   end
   to_scheduled(task, now + wait)
-  return "S" .. ran .. "," .. format("%.0f", now + wait)
+  return "S" .. ran .. "," .. format("%d", now + wait)
 end
 
-local outcomes = {}
-for i = 1, endings do outcomes[i] = end_claim(i) end
+-- A completion by the holder, which most are, goes straight through; the rest as the general rules say.
+local outcomes, completed, bytes = {}, 0, 0
+local completed_new, now_text = finished_new.C, format("%d", now)
+for i = 1, endings do
+  local kind, id, token, text = ARGV[5 * i], ids[i], ARGV[5 * i + 2], found[i]
+  local head, size, past, fence, claimed_at
+  if (kind == "c" or kind == "C") and text and not fresh[id] then
+    head, size, past, fence, claimed_at =
+      match(text, "^L,(%d,%d+,[^,]*,)(%d+)(,%d+,%d+,%d+,%d),([%d.]+),(%d+)")
+  end
+  if fence == token and tonumber(ends[i]) > now then
+    local place, result = next_order(), ARGV[5 * i + 3]
+    local state = "C," .. head .. size .. past .. "," .. token .. "," .. now_text .. "," .. place .. "," .. #result .. ","
+    fresh[id] = state
+    fields[#fields + 1], fields[#fields + 2] = names[i], state
+    if kind == "C" then fields[#fields + 1], fields[#fields + 2] = id .. "r", result end
+    completed, bytes = completed + 1, bytes + size + #result
+    leases_gone[#leases_gone + 1] = id
+    completed_new[#completed_new + 1], completed_new[#completed_new + 2] = now_text, place .. id
+    ended[#ended + 1] = id .. "C"
+    outcomes[i] = "C" .. now - claimed_at
+  else
+    outcomes[i] = end_claim(i)
+  end
+end
+if completed > 0 then
+  add("leased", -completed)
+  add("completed", completed)
+  add("bytes", bytes)
+end
 local readied = next(tails) or next(heads)
 flush_places()
 --#include grant

@@ -108,14 +108,14 @@ do
           local head, attempt, releases, has_failed, fence =
             match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
           leased_state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. ","
-            .. format("%.0f.", math.max(fence + 1, micros + leased)) .. nonce .. rests[i]
+            .. format("%d.", math.max(fence + 1, micros + leased)) .. nonce .. rests[i]
           if has_failed == "1" then
             failed[#failed + 1] = id .. "e"
             failed_at[#failed] = at + 4
           end
         else
           leased_state = "L," .. string.sub(record, 1, string.find(record, "\n", 1, true) - 1) .. ",1,0,0,"
-            .. format("%.0f.", micros + leased) .. nonce .. rests[i]
+            .. format("%d.", micros + leased) .. nonce .. rests[i]
         end
         fields[#fields + 1] = names[2 * i]
         fields[#fields + 1] = leased_state

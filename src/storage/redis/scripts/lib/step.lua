@@ -58,9 +58,11 @@ local function leave(task)
   end
 end
 
+local order
+
 local function next_order()
-  add("order", 1)
-  return format("%012d", meta.order)
+  order = (order or number("order")) + 1
+  return format("%012d", order)
 end
 
 -- The numbers of a ready list grow by one from element to element; the last one given stands in `p<priority>`.
@@ -86,7 +88,7 @@ end
 
 local function to_scheduled(task, run_at)
   local order = next_order()
-  task.run_at = format("%.0f", run_at)
+  task.run_at = format("%d", run_at)
   scheduled_new[#scheduled_new + 1] = task.run_at
   scheduled_new[#scheduled_new + 1] = order .. task.id
   add("scheduled", 1)
@@ -163,6 +165,7 @@ local function flush_places()
     end
     call("LPUSH", READY .. priority, unpack(elements))
   end
+  if order then set("order", order) end
 end
 
 local function flush_tasks() variadic("HSET", TASKS, fields) end
