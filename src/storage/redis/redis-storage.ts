@@ -66,6 +66,8 @@ export class RedisStorage implements MovableStorage {
   readonly #waiting: WaitingQueues;
   /** Queues at whose wake-up this process was called, and has not claimed since. */
   readonly #owed = new Set<QueueName>();
+  /** Queues among whose waiting processes this one may stand. */
+  readonly #standsAt = new Set<QueueName>();
   /** Queues that this process has entered into the list of all. */
   readonly #registered = new Set<QueueName>();
   #closing: Promise<void> | undefined;
@@ -393,6 +395,8 @@ export class RedisStorage implements MovableStorage {
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#waiting.close();
+      // Whoever stays among those who wait after its end would cost others a wake-up that nobody hears.
+      for (const queue of this.#standsAt) this.#wakeNext(queue);
       this.#closing = this.#link.close();
     }
     return this.#closing;
@@ -513,7 +517,9 @@ export class RedisStorage implements MovableStorage {
 
   /** The channel of this process when somebody waits here, for a script to know the caller by. */
   #self(queue: QueueName): string {
-    return this.#waiting.has(queue) ? this.#channel : "";
+    if (!this.#waiting.has(queue)) return "";
+    this.#standsAt.add(queue);
+    return this.#channel;
   }
 
   /** Runs a script whose answer begins with the server's time. */

@@ -45,7 +45,8 @@ local function expect_due(at, announce)
 end
 
 -- Brokers that wait for this queue stand in `waiting`, by their channels. Wakes one: the caller itself without
--- a message when it is among them (returns 1), else the first that hears, of at most three.
+-- a message when it is among them (returns 1), else the first that hears, of at most eight: who was killed is still
+-- there. In a cluster, where a reply counts only the receivers at this node, the first two are told.
 local function wake(self, other)
   local waiting = meta.waiting
   if not waiting or waiting == "" then return 0 end
@@ -61,14 +62,13 @@ local function wake(self, other)
     end
   end
   local kept = waiting ~= meta.waiting
-  -- In a cluster the reply counts only the receivers at this node.
   local clustered = string.sub(KEYS[2], 1, #base) == base
-  for _ = 1, 3 do
+  for _ = 1, clustered and 2 or 8 do
     local first, rest = match(waiting, "^(%S+) (.*)$")
     if not first then break end
     waiting = rest
     local heard = call("PUBLISH", first, "ready " .. match(base, "{(.*)}$"))
-    if heard > 0 or clustered then break end
+    if heard > 0 and not clustered then break end
   end
   set("waiting", kept and (waiting .. self .. " ") or waiting)
   return 0
