@@ -42,6 +42,7 @@ const COMPOSITION_ROOTS = [
   "src/connect.ts",
   "src/local-connection.ts",
   "src/cli/serve.ts",
+  "src/cli/move-place.ts",
   "src/sdk/testing.ts",
 ];
 

@@ -1,9 +1,9 @@
 import { type Clock, steadyClock } from "../../clock.ts";
-import { DibsError, InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
+import { InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
 import type { NewTask, Task, TaskState } from "../../task/task.ts";
-import { type MovableStorage, type MoveMark, refuseMidMove } from "../move-mark.ts";
+import type { MovableStorage, MoveMark } from "../move-mark.ts";
 import type {
   ClaimAsk,
   ClaimReply,
@@ -28,67 +28,28 @@ import type {
 import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
 import { planClaim } from "./claim.ts";
 import { Compactor } from "./compactor.ts";
-import type { Disk } from "./disk.ts";
 import { promoteDue, reapExpired } from "./due.ts";
 import { Engine } from "./engine.ts";
 import { enqueue } from "./enqueue.ts";
 import { exportTasks } from "./export.ts";
 import { importTasks } from "./import.ts";
-import type { Durability } from "./journal.ts";
 import { list } from "./list.ts";
 import { Loader } from "./loader.ts";
-import { FolderLock } from "./lock.ts";
+import type { FolderLock } from "./lock.ts";
 import { bootId } from "./lock-record.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { readMoveMark, writeMoveMark } from "./move-mark.ts";
 import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
 import { NodeDisk } from "./node-disk.ts";
+import { type EmbeddedOptions, folderOf, inFolder, refuseUnlessWhole, takeLock } from "./opening.ts";
 import { prune, purge } from "./prune.ts";
 import type { QueueState } from "./queue-state.ts";
 import { writeBoot } from "./records.ts";
-import { CorruptJournalError, recover } from "./recover.ts";
+import { recover } from "./recover.ts";
 import { heartbeat, settle } from "./settle.ts";
 import { Step } from "./step.ts";
 
-export interface EmbeddedOptions {
-  /** Where the journal lies; made when it is not there. Absent, or with durability `none`: all in memory. */
-  readonly folder?: string;
-  /** What an acknowledged step survives; default `process`, without a folder always `none`. */
-  readonly durability?: Durability;
-  /** Time; default the steady system clock. */
-  readonly clock?: Clock;
-  /**
-   * Bound on tasks, finished ones included; default 10 million (about 1.3 GB of memory). Above it, enqueues
-   * answer that the queue is full, before the process runs out of memory.
-   */
-  readonly tasksMax?: number;
-  /** Bound on the heap for payloads of recent tasks, bytes; default 32 MiB. Older ones are read back. */
-  readonly cacheBytesMax?: number;
-  /** Size of a journal segment, bytes; default 32 MiB. Smaller gives disk space back in smaller pieces. */
-  readonly segmentBytes?: number;
-  /** Room kept for a full disk, bytes; default 8 MiB; 0 keeps none. */
-  readonly reserveBytes?: number;
-  /** Told to whoever finds the folder held. */
-  readonly url?: string;
-  /** How long to wait for another process to let the folder go, milliseconds; default 2,000. */
-  readonly lockWaitMs?: number;
-  /** Told, in a sentence, what the opening waits for. */
-  readonly onWait?: (reason: string) => void;
-  /** Told while a long journal is read: bytes done, and of all. */
-  readonly onProgress?: (done: number, total: number) => void;
-  /** Told, in a sentence, what recovery cut after an unclean end: nothing that was acknowledged and kept. */
-  readonly onCut?: (cut: string) => void;
-  /** Told of what went wrong in the background. Default: nothing; {@link EmbeddedStorage.trouble} says it too. */
-  readonly onTrouble?: (error: Error) => void;
-  /** In the place of the folder's files, and without a lock; for tests. */
-  readonly disk?: Disk;
-  /** Open also a store in the middle of a move, half filled or half emptied; for the one who moves it. */
-  readonly midMove?: boolean;
-  /** Which boot of which machine this is; default the system's. */
-  readonly bootId?: string;
-  /** Fences given out for each flush, 2 or more; default about a million. */
-  readonly fenceBlock?: number;
-}
+export type { EmbeddedOptions } from "./opening.ts";
 
 const CLOSED = "The storage is closed";
 
@@ -389,42 +350,6 @@ export class EmbeddedStorage implements MovableStorage {
   }
 }
 
-/** `none` is memory alone, so that it can be put in the place of a folder's mode without changing the rest. */
-function folderOf(options: EmbeddedOptions): string | undefined {
-  return options.durability === "none" ? undefined : options.folder;
-}
-
-async function refuseUnlessWhole(options: EmbeddedOptions): Promise<void> {
-  const folder = folderOf(options);
-  if (folder !== undefined && options.midMove !== true) refuseMidMove(await readMoveMark(folder), folder);
-}
-
-/** What failed at the opening, with the folder: the system says "not a directory", and not of what. */
-function inFolder(error: unknown, folder: string | undefined): unknown {
-  if (folder === undefined) return error;
-  if (error instanceof CorruptJournalError) return error.inFolder(folder);
-  if (error instanceof DibsError) return error;
-  return new StorageUnavailableError(`Cannot open the folder ${folder}: ${(error as Error).message}`, {
-    details: { folder },
-    cause: error,
-  });
-}
-
 function diskFull(): StorageUnavailableError {
   return new StorageUnavailableError("The disk is full: new tasks are refused until there is room again");
-}
-
-async function takeLock(
-  options: EmbeddedOptions,
-  onLost: (error: Error) => void,
-): Promise<FolderLock | undefined> {
-  const { url, lockWaitMs, onWait } = options;
-  const folder = folderOf(options);
-  if (folder === undefined || options.disk !== undefined) return undefined;
-  return FolderLock.acquire(folder, {
-    onLost,
-    ...(url === undefined ? undefined : { url }),
-    ...(lockWaitMs === undefined ? undefined : { waitMs: lockWaitMs }),
-    ...(onWait === undefined ? undefined : { onWait }),
-  });
 }
