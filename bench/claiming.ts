@@ -9,7 +9,7 @@ export interface ClaimLoad {
   /** Claims one task for caller number n; its id. */
   claim(caller: number): Promise<string>;
   /** Tasks that are there: when they run out, the loop ends early. */
-  readonly stock: Stock;
+  readonly stock: { take(caller: number): boolean };
   readonly ledger?: DeliveryLedger;
 }
 
@@ -33,7 +33,7 @@ export async function claimLoop({ callers, seconds, claim, stock, ledger }: Clai
   const startedAt = nowNs();
   const end = startedAt + seconds * 1e9;
   const loop = async (caller: number) => {
-    for (let askedAt = nowNs(); askedAt < end && stock.take(); askedAt = nowNs()) {
+    for (let askedAt = nowNs(); askedAt < end && stock.take(caller); askedAt = nowNs()) {
       const id = await claim(caller);
       latency.record(nowNs() - askedAt);
       ledger?.claimed(id);

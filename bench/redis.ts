@@ -4,6 +4,7 @@ import { Broker } from "../src/broker/broker.ts";
 import { LocalConnection } from "../src/local-connection.ts";
 import { Dibs } from "../src/sdk/client.ts";
 import { RedisStorage } from "../src/storage/redis/redis-storage.ts";
+import type { Storage } from "../src/storage/storage.ts";
 import { type RedisServer, type RedisServerOptions, startRedis } from "../test/redis/servers/redis-server.ts";
 import { pendingIn, QUEUE } from "./engine.ts";
 
@@ -128,6 +129,8 @@ export interface ScratchRedis {
 export interface ScratchOptions {
   readonly connections?: number;
   readonly callsInFlight?: number;
+  /** Puts something between the broker and the engine. */
+  around?(storage: Storage): Storage;
   /** Default: one of its own, so that nobody sees it. */
   readonly prefix?: string;
 }
@@ -135,10 +138,13 @@ export interface ScratchOptions {
 /** A store of its own on the server, with a broker whose loops run as they do in a program. */
 export async function openScratchRedis(
   { url }: Pick<BenchRedis, "url">,
-  { connections, callsInFlight, prefix = freshPrefix() }: ScratchOptions = {},
+  { connections, callsInFlight, around, prefix = freshPrefix() }: ScratchOptions = {},
 ): Promise<ScratchRedis> {
   const storage = await RedisStorage.open({ url, prefix, ...(connections !== undefined && { connections }) });
-  const broker = await Broker.open(storage, callsInFlight === undefined ? {} : { callsInFlight });
+  const broker = await Broker.open(
+    around?.(storage) ?? storage,
+    callsInFlight === undefined ? {} : { callsInFlight },
+  );
   return {
     storage,
     broker,
