@@ -9,10 +9,10 @@ import type { ClaimedTask } from "../../src/task/task.ts";
 import { Random } from "../crash/random.ts";
 import { DelayedStorage, looks } from "./delayed-storage.ts";
 
-/* Longer with DIBS_CACHE_RUNS; a failure names the seed of its run, which DIBS_CACHE_SEED plays again. */
-const { DIBS_CACHE_RUNS, DIBS_CACHE_SEED } = process.env;
-const RUNS = DIBS_CACHE_SEED === undefined ? Number(DIBS_CACHE_RUNS ?? 60) : 1;
-const SEED = Number(DIBS_CACHE_SEED ?? (Date.now() ^ process.pid) >>> 0);
+/* Longer with DIBS_TEST_CACHE_RUNS; a failure names the seed of its run, which DIBS_TEST_CACHE_SEED plays again. */
+const { DIBS_TEST_CACHE_RUNS, DIBS_TEST_CACHE_SEED } = process.env;
+const RUNS = DIBS_TEST_CACHE_SEED === undefined ? Number(DIBS_TEST_CACHE_RUNS ?? 60) : 1;
+const SEED = Number(DIBS_TEST_CACHE_SEED ?? (Date.now() ^ process.pid) >>> 0);
 
 const QUEUE = "emails" as QueueName;
 const TASKS = 5;
@@ -159,12 +159,12 @@ async function play(seed: number): Promise<{ scene: Scene; metrics: string }> {
   }
 }
 
-it(`A read never shows a task as it was before an answered write, however they cross (DIBS_CACHE_SEED=${SEED})`, async () => {
+it(`A read never shows a task as it was before an answered write, however they cross (DIBS_TEST_CACHE_SEED=${SEED})`, async () => {
   let hits = 0;
   let reads = 0;
   for (let run = 0; run < RUNS; run += 1) {
     const { scene, metrics } = await play(SEED + run);
-    expect(scene.stale, `DIBS_CACHE_SEED=${SEED + run}`).toEqual([]);
+    expect(scene.stale, `DIBS_TEST_CACHE_SEED=${SEED + run}`).toEqual([]);
     hits += Number(/^dibs_cache_hits_total (\d+)$/m.exec(metrics)?.[1]);
     reads += scene.reads;
   }

@@ -6,10 +6,10 @@ import type { QueueName, TaskId } from "../../src/task/ids.ts";
 import { Random } from "../crash/random.ts";
 import { freshPrefix, redisUrl } from "./servers/redis-url.ts";
 
-/* Longer with DIBS_CACHE_SECONDS; the chances come again with DIBS_CACHE_SEED. */
-const { DIBS_CACHE_SECONDS, DIBS_CACHE_SEED } = process.env;
-const SECONDS = Number(DIBS_CACHE_SECONDS ?? 3);
-const SEED = Number(DIBS_CACHE_SEED ?? (Date.now() ^ process.pid) >>> 0);
+/* Longer with DIBS_TEST_CACHE_SECONDS; the chances come again with DIBS_TEST_CACHE_SEED. */
+const { DIBS_TEST_CACHE_SECONDS, DIBS_TEST_CACHE_SEED } = process.env;
+const SECONDS = Number(DIBS_TEST_CACHE_SECONDS ?? 3);
+const SEED = Number(DIBS_TEST_CACHE_SEED ?? (Date.now() ^ process.pid) >>> 0);
 
 const QUEUE = "emails" as QueueName;
 const TTL_MS = 200;
@@ -59,7 +59,7 @@ describe("two brokers with a cache on one store", () => {
     expect(await here.get(task.id)).toMatchObject({ state: "completed", result: "42" });
   });
 
-  it(`see each other's writes within the time to live, and their own at once, under load (DIBS_CACHE_SEED=${SEED})`, async () => {
+  it(`see each other's writes within the time to live, and their own at once, under load (DIBS_TEST_CACHE_SEED=${SEED})`, async () => {
     const brokers = await twoBrokers(TTL_MS);
     const race = new Race(new Random(SEED));
 
