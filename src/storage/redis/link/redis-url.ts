@@ -22,7 +22,7 @@ export interface RedisPlace {
 
 const KINDS = { "": "standalone", "+cluster": "cluster", "+sentinel": "sentinel" } as const;
 const FORM =
-  /^(?<scheme>redis|rediss|valkey|valkeys)(?<kind>\+cluster|\+sentinel|):\/\/(?:(?<login>[^/?#]*)@)?(?<places>[^/?#@]*)(?<path>\/[^?#]*)?(?<rest>[?#].*)?$/i;
+  /^(?<scheme>redis|rediss|valkey|valkeys)(?<kind>\+cluster|\+sentinel|):\/\/(?:(?<login>[^/?#]*)@)?(?<places>[^/?#@]*)(?<path>\/[^?#@]*)?(?<rest>[?#].*)?$/i;
 
 const EXAMPLES =
   "redis://host:6379/0, rediss://user:password@host, redis+cluster://host1:7000,host2:7000 or redis+sentinel://host1,host2/mymaster";
@@ -74,7 +74,9 @@ function addressesOf(scheme: string, text: string, defaultPort: number): [Addres
   const addresses = text.split(",").map((part) => {
     if (part === "") throw wrong(scheme, "names no host");
     const address = parseAddress(part, defaultPort);
-    if (address === undefined) throw wrong(scheme, `has ${JSON.stringify(part)} where host:port belongs`);
+    // What follows the colon may be a password whose "@host" was forgotten: it is not shown.
+    if (address === undefined)
+      throw wrong(scheme, `has no port from 1 to 65535 after ${part.split(":")[0]}:`);
     return address;
   });
   return addresses as [Address, ...Address[]];

@@ -153,6 +153,6 @@ function integer(data: Buffer, from: number, end: number): number {
   const isNegative = data[from] === MINUS;
   let value = 0;
   for (let at = isNegative ? from + 1 : from; at < end; at += 1)
-    value = value * 10 + (data[at] as number) - ZERO;
+    value = value * 10 + ((data[at] as number) - ZERO);
   return isNegative ? -value : value;
 }
