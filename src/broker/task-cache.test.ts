@@ -108,6 +108,28 @@ describe("a task that is kept", () => {
     expect([cache.hits, cache.misses]).toEqual([1, 1]);
   });
 
+  it("is not shown again to anybody after somebody was told that it is gone, or saw it younger", async () => {
+    const { cache, store } = aCache();
+    const gone = newTaskId(EMAILS);
+    const moved = newTaskId(EMAILS);
+    for (const id of [gone, moved]) await cache.read(id);
+    const slow = gate();
+    store.fetch = async (id) => (id === gone ? undefined : aTask(id, "[]"));
+
+    await cache.readAnew(gone);
+    const first = cache.readAnew(moved);
+    store.fetch = async (id) => {
+      await slow.opened;
+      return aTask(id, "[]");
+    };
+    const second = cache.readAnew(moved);
+    await first;
+    const after = [cache.read(gone), cache.read(moved)];
+    slow.open();
+
+    expect((await Promise.all([...after, second])).map((task) => task?.payload)).toEqual(["[]", "[]", "[]"]);
+  });
+
   it("is not kept when it was written while it was read", async () => {
     const { cache, store } = aCache();
     const slow = gate();

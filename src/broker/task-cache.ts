@@ -138,7 +138,10 @@ export class TaskCache {
     const isLatest = () => this.#underWay.get(id) === reading && this.#underWay.delete(id);
     reading.task.then(
       (task) => {
-        if (isLatest() && task !== undefined) this.#keep(task, startedAt + this.#ttlMs);
+        const isTrue = isLatest();
+        // What is kept is older than what whoever asked sees now.
+        this.#drop(id);
+        if (isTrue && task !== undefined) this.#keep(task, startedAt + this.#ttlMs);
       },
       // Whoever asked hears of the failure.
       isLatest,
@@ -147,7 +150,6 @@ export class TaskCache {
   }
 
   #keep(task: Task, staleAt: number): void {
-    this.#drop(task.id);
     const bytes = memoryOf(task);
     if (bytes > ENTRY_BYTES_MAX) return;
     this.#entries.set(task.id, { task, bytes, staleAt });
