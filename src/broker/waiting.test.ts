@@ -14,8 +14,10 @@ import {
   settledDown,
   until,
 } from "../../test/broker/opened.ts";
-import { ShuttingDownError } from "../task/errors.ts";
+import { ShuttingDownError, StorageUnavailableError } from "../task/errors.ts";
+import type { QueueName } from "../task/ids.ts";
 import type { ClaimedTask } from "../task/task.ts";
+import type { Broker } from "./broker.ts";
 
 const LONG = 60_000;
 
@@ -440,57 +442,108 @@ function random(seed: number): () => number {
   };
 }
 
+/** Some turns of the event loop, as many as chance wants. */
+async function someTurns(draw: () => number): Promise<void> {
+  for (let turns = Math.floor(draw() * 4); turns > 0; turns -= 1) await new Promise((go) => setImmediate(go));
+}
+
+/**
+ * Workers wait at each of three queues for as long as it takes, while tasks are enqueued, settled and handed back:
+ * a lost wake-up leaves the test hanging.
+ */
+async function workUntilAllIsDone(broker: Broker, draw: () => number): Promise<void> {
+  const queues = ["a", "b", "c"] as QueueName[];
+  const total = 120;
+  const done = new Set<string>();
+  const settle = async (task: ClaimedTask): Promise<void> => {
+    const fate = draw();
+    if (fate < 0.2) await broker.settleOne(released(task));
+    else if (fate < 0.4) await broker.settleOne(nacked(task));
+    else {
+      await broker.settleOne(completed(task));
+      done.add(task.id);
+    }
+  };
+  const work = async (own: QueueName): Promise<void> => {
+    while (done.size < total) {
+      const caller = new AbortController();
+      if (draw() < 0.2) setTimeout(() => caller.abort(), draw() * 3);
+      const asked = queues.filter((queue) => queue === own || draw() < 0.3);
+      const waitMs = draw() < 0.8 ? 300_000 : 0;
+      const request = { queues: asked, max: 1 + Math.floor(draw() * 3), waitMs };
+      const tasks = await broker.claim(request, caller.signal).catch(unlessUnavailable);
+      for (const task of tasks) await settle(task);
+    }
+  };
+  const workers = Array.from({ length: 12 }, (_, index) => work(queues[index % 3] as QueueName));
+  for (let index = 0; index < total; index += 1) {
+    void broker.enqueue(anEnqueue({ queue: queues[Math.floor(draw() * 3)] as QueueName, maxAttempts: 100 }));
+    if (draw() < 0.3) await new Promise((go) => setImmediate(go));
+  }
+  await until(() => done.size === total);
+  broker.drain();
+  for (const end of await Promise.allSettled(workers))
+    if (end.status === "rejected") expect(end.reason).toBeInstanceOf(ShuttingDownError);
+}
+
+function unlessUnavailable(error: unknown): ClaimedTask[] {
+  if (error instanceof StorageUnavailableError) return [];
+  throw error;
+}
+
+const SEEDS = Array.from({ length: 25 }, (_, seed) => seed + 1);
+
 describe("a wake-up", () => {
-  it.each(Array.from({ length: 25 }, (_, seed) => seed + 1))("is never lost (seed %i)", async (seed) => {
+  it.each(SEEDS)("is never lost (seed %i)", async (seed) => {
     const draw = random(seed);
     const { broker, witness } = await opened({ callsInFlight: 1 + (seed % 3) });
     witness.intervene = async (_verb, call) => {
       // Every call takes its time before it reaches the engine, and before its answer is heard.
-      for (let turns = Math.floor(draw() * 4); turns > 0; turns -= 1)
-        await new Promise((go) => setImmediate(go));
+      await someTurns(draw);
       const reply = await call();
-      for (let turns = Math.floor(draw() * 4); turns > 0; turns -= 1)
-        await new Promise((go) => setImmediate(go));
+      await someTurns(draw);
       return reply;
     };
-    const queues = ["a", "b", "c"] as (typeof EMAILS)[];
-    const total = 120;
-    const done = new Set<string>();
 
-    const work = async (own: typeof EMAILS): Promise<void> => {
-      while (done.size < total) {
-        const caller = new AbortController();
-        if (draw() < 0.2) setTimeout(() => caller.abort(), draw() * 3);
-        const asked = queues.filter((queue) => queue === own || draw() < 0.3);
-        const request = {
-          queues: asked,
-          max: 1 + Math.floor(draw() * 3),
-          waitMs: draw() < 0.8 ? 300_000 : 0,
-        };
-        for (const task of await broker.claim(request, caller.signal)) {
-          const fate = draw();
-          if (fate < 0.2) await broker.settleOne(released(task));
-          else if (fate < 0.4) await broker.settleOne(nacked(task));
-          else {
-            await broker.settleOne(completed(task));
-            done.add(task.id);
-          }
-        }
-      }
+    await workUntilAllIsDone(broker, draw);
+  });
+
+  it.each(SEEDS)(
+    "is never lost when it comes before the task, in the order of the calls (seed %i)",
+    async (seed) => {
+      const draw = random(seed);
+      const { broker, witness } = await opened({ callsInFlight: 1 + (seed % 3) });
+      witness.isDeaf = true;
+      let before = Promise.resolve();
+      witness.intervene = async (verb, call) => {
+        const queue = witness.calls.at(-1)?.args[0] as QueueName;
+        if (verb === "enqueue") witness.tell({ kind: "ready", queue });
+        const turn = before;
+        const arrival = gate();
+        before = arrival.opened;
+        await someTurns(draw);
+        await turn;
+        const reply = call();
+        arrival.open();
+        await reply;
+        await someTurns(draw);
+        if (verb === "settle") witness.tell({ kind: "ready", queue });
+        return reply;
+      };
+
+      await workUntilAllIsDone(broker, draw);
+    },
+  );
+
+  it.each(SEEDS.slice(0, 5))("is never lost when now and then a claim fails (seed %i)", async (seed) => {
+    const draw = random(seed);
+    const { broker, witness } = await opened({ callsInFlight: 1 + (seed % 3) });
+    witness.intervene = async (verb, call) => {
+      await someTurns(draw);
+      if (verb === "claim" && draw() < 0.03) throw new Error("the disk is on fire");
+      return call();
     };
-    // Workers wait at each queue for as long as it takes: a lost wake-up leaves the test hanging.
-    const workers = Array.from({ length: 12 }, (_, index) => work(queues[index % 3] as typeof EMAILS));
-    for (let index = 0; index < total; index += 1) {
-      const queue = queues[Math.floor(draw() * 3)] as typeof EMAILS;
-      void broker.enqueue(anEnqueue({ queue, maxAttempts: 100 }));
-      if (draw() < 0.3) await new Promise((go) => setImmediate(go));
-    }
-    await until(() => done.size === total);
-    broker.drain();
-    const ends = await Promise.allSettled(workers);
 
-    expect(done.size).toBe(total);
-    for (const end of ends)
-      if (end.status === "rejected") expect(end.reason).toBeInstanceOf(ShuttingDownError);
+    await workUntilAllIsDone(broker, draw);
   });
 });
