@@ -12,6 +12,7 @@ import { redisCache } from "./redis-cache.ts";
 import { redisClaim } from "./redis-claim.ts";
 import { redisDepth } from "./redis-depth.ts";
 import { redisHttpClaim, redisHttpOpenLoop } from "./redis-http.ts";
+import { redisIdle } from "./redis-idle.ts";
 import { redisPool } from "./redis-pool.ts";
 import { redisStart } from "./redis-start.ts";
 import { redisTracking } from "./redis-tracking.ts";
@@ -28,6 +29,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   redisDepth,
   redisHttpClaim,
   redisHttpOpenLoop,
+  redisIdle,
   redisPool,
   redisStart,
   redisTracking,

@@ -157,7 +157,7 @@ function claiming({ redis, scratch, depth, bytesATask }: FilledQueue): Candidate
       const latency = new LatencyHistogram();
       const ledger = new DeliveryLedger();
       const request = { queues: [QUEUE], max: 1, waitMs: 0, leaseMs: 3_600_000 };
-      const reading = { scripts: 0, scriptUs: 0, inner: 0, cpuUs: 0, plain: {} };
+      const reading = { scripts: 0, scriptUs: 0, inner: 0, commands: 0, cpuUs: 0, plain: {} };
       collectGarbage();
       const startedAt = nowNs();
       let inClaims = 0;

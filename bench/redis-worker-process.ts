@@ -1,3 +1,5 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { ClaimedTask } from "../src/task/task.ts";
 import { serveDuties } from "./child.ts";
 import { QUEUE } from "./engine.ts";
 import { openScratchRedis, type ScratchRedis } from "./redis.ts";
@@ -10,6 +12,15 @@ interface Place {
   readonly port: number;
   readonly prefix: string;
 }
+
+interface Hold {
+  readonly calls: number;
+  readonly count: number;
+  readonly leaseMs: number;
+}
+
+/** So that not all leases end at once. */
+const HOLD_GAP_MS = 25;
 
 let listener: StartListener | undefined;
 let holder: ScratchRedis | undefined;
@@ -29,11 +40,15 @@ const duties = {
     return { startLatency: startLatency.encode(), started, completed };
   },
 
-  /** Claims `count` tasks and keeps them until it is killed; their ids. */
-  async hold({ url, prefix, count, leaseMs }: Place & { count: number; leaseMs: number }) {
+  /** Claims `count` tasks, `calls` times, and keeps them until it is killed. */
+  async hold({ url, prefix, calls, count, leaseMs }: Place & Hold) {
     holder ??= await openScratchRedis({ url }, { prefix });
-    const claimed = await holder.broker.claim({ queues: [QUEUE], max: count, waitMs: 0, leaseMs });
-    return claimed.map(({ id, lease: { expiresAt } }) => ({ id, expiresAt }));
+    const held: ClaimedTask[] = [];
+    for (let n = 0; n < calls; n += 1) {
+      held.push(...(await holder.broker.claim({ queues: [QUEUE], max: count, waitMs: 0, leaseMs })));
+      await wait(HOLD_GAP_MS);
+    }
+    return held.map(({ id, lease: { expiresAt } }) => ({ id, expiresAt }));
   },
 
   async close(_: undefined) {

@@ -58,6 +58,8 @@ export interface ServerReading {
   readonly inner: number;
   /** All work of the server's main thread, reading and writing sockets too, microseconds of CPU. */
   readonly cpuUs: number;
+  /** Every command of everybody but the observer, those of scripts too. */
+  readonly commands: number;
   /** Commands that came from clients and are neither scripts nor the observer's own. */
   readonly plain: Readonly<Record<string, number>>;
 }
@@ -87,9 +89,10 @@ async function readServer(admin: Redis): Promise<Statistics> {
 
 function differenceOf(after: Statistics, before: Statistics): ServerReading {
   const plain: Record<string, number> = {};
-  const reading = { scripts: 0, scriptUs: 0, inner: 0 };
+  const reading = { scripts: 0, scriptUs: 0, inner: 0, commands: 0 };
   for (const [name, count] of after.calls) {
     const calls = count - (before.calls.get(name) ?? 0);
+    if (name !== "info") reading.commands += calls;
     if (calls === 0 || HOUSEKEEPING.test(name)) continue;
     if (SCRIPT_NAMES.includes(name)) {
       reading.scripts += calls;
