@@ -15,6 +15,8 @@ export interface Family {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
+  /** How the values of several processes become one. Default: their sum. */
+  readonly aggregator?: "sum" | "average";
   /** Called for each scrape. */
   readonly samples: () => readonly Sample[] | Promise<readonly Sample[]>;
 }
@@ -30,8 +32,8 @@ export class Exposition {
     return this.#registry.contentType;
   }
 
-  add({ name, help, type, samples }: Family): void {
-    const get = async () => ({ name, help, type, aggregator: "sum", values: await samples() });
+  add({ name, help, type, aggregator = "sum", samples }: Family): void {
+    const get = async () => ({ name, help, type, aggregator, values: await samples() });
     // What a registry asks of a metric is these two fields; its types name its own four classes.
     this.#registry.registerMetric({ name, get } as unknown as Metric);
   }
