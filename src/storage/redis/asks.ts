@@ -11,7 +11,7 @@ export function pushAsks(args: (string | number)[], asks: readonly ClaimAsk[]): 
     const first = at;
     at += 1;
     while (at < asks.length && isSame(ask, asks[at] as ClaimAsk)) at += 1;
-    args.push(at - first, ask.max, ask.leaseMs ?? "", ask.bytesMax ?? "", ask.worker ?? "");
+    args.push(`${at - first},${ask.max},${ask.leaseMs ?? ""},${ask.bytesMax ?? ""},${ask.worker ?? ""}`);
   }
 }
 

@@ -32,7 +32,7 @@ export class Keys {
   readonly endsChannel: string;
   readonly #prefix: string;
   readonly #isCluster: boolean;
-  readonly #queues = new Map<QueueName, readonly [queue: string, due: string]>();
+  readonly #queues = new Map<QueueName, readonly [queue: string, due?: string]>();
 
   constructor(prefix: string, isCluster: boolean) {
     this.#prefix = prefix;
@@ -45,16 +45,20 @@ export class Keys {
     this.endsChannel = `${prefix}:ends`;
   }
 
-  /** The keys that each script of a queue is given: the stem of the queue's own ones, and where its due time stands. */
-  of(queue: QueueName): readonly [queue: string, due: string] {
+  /** The keys that each script of a queue is given: the stem of all its own, and in a cluster where its due time stands. */
+  of(queue: QueueName): readonly [queue: string, due?: string] {
     let keys = this.#queues.get(queue);
     if (keys === undefined) {
       const stem = `${this.#prefix}:{${queue}}`;
-      keys = [stem, this.#isCluster ? `${stem}:due` : this.due];
+      keys = this.#isCluster ? [stem, `${stem}:due`] : [stem];
       if (this.#queues.size >= QUEUES_KEPT) this.#queues.clear();
       this.#queues.set(queue, keys);
     }
     return keys;
+  }
+
+  dueOf(queue: QueueName): string {
+    return this.of(queue)[1] ?? this.due;
   }
 
   meta(queue: QueueName): string {

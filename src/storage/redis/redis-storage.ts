@@ -365,7 +365,7 @@ export class RedisStorage implements MovableStorage {
   async nextDueAt(limit: number): Promise<DueQueue[]> {
     const due = this.#link.isCluster
       ? (
-          await Promise.all((await this.queues()).map((queue) => this.#readDue(this.#keys.of(queue)[1], 1)))
+          await Promise.all((await this.queues()).map((queue) => this.#readDue(this.#keys.dueOf(queue), 1)))
         ).flat()
       : await this.#readDue(this.#keys.due, limit);
     return due.sort((a, b) => a.at - b.at).slice(0, limit);
@@ -535,7 +535,7 @@ export class RedisStorage implements MovableStorage {
 
   #call<Reply>(script: Script, queue: QueueName, args: readonly (string | number)[]): Promise<Reply> {
     if (this.#closing !== undefined) return Promise.reject(new StorageUnavailableError(CLOSED));
-    return this.#link.run(script, this.#keys.of(queue), args) as Promise<Reply>;
+    return this.#link.run(script, this.#keys.of(queue) as readonly string[], args) as Promise<Reply>;
   }
 
   #command<Reply>(name: string, key: string, ...args: (string | number)[]): Promise<Reply> {

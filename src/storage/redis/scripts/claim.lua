@@ -1,7 +1,7 @@
 -- Leases ready tasks: highest priority first, first in first out within it.
--- KEYS  1 queue, 2 due
+-- KEYS  1 queue, 2 in a cluster: the queue's own due
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 nonce,
---       then for each run of equal asks: how many, max, leaseMs or "", bytesMax or "", worker
+--       then for each run of equal asks one text: how many, max, leaseMs or nothing, bytesMax or nothing, worker
 -- Reply now, 1 when more is ready, number of tasks of each ask, id + record + state + failures of each task
 -- Cost  TIME, HMGET, HMGET, HSET, ZADD, HSET and one LPOP or LMPOP for each priority touched; four more at most when
 --       tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
@@ -11,16 +11,17 @@ local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "prioriti
 
 -- One task from a queue of one priority, nothing cancelled, nobody waiting: by far the most common claim when
 -- latency counts. Straight through, without the general path's functions and tables: half its time in Redis.
-if not ARGV[9] and ARGV[4] == "1" and ARGV[5] == "1" and (queue[1] or "0") ~= "0" and queue[4] and #(queue[5] or "") == 1
+local own_lease, worker = match(ARGV[4] or "", "^1,1,(%d*),%d*,(.*)$")
+if own_lease and not ARGV[5] and (queue[1] or "0") ~= "0" and queue[4] and #(queue[5] or "") == 1
   and queue[6] ~= "1" and (queue[7] or "0") == "0" and (queue[8] or "") == "" then
-  local lease = ARGV[6] ~= "" and ARGV[6] or queue[3] or "{{leaseMs}}"
+  local lease = own_lease ~= "" and own_lease or queue[3] or "{{leaseMs}}"
   local finish = now + lease
   if queue[4] ~= "" and tonumber(queue[4]) <= finish then
     local id = string.sub(call("LPOP", READY .. queue[5]), -16)
     local field = id .. "s"
     local task = call("HMGET", TASKS, id, field)
     local record, state, failures = task[1], task[2], ""
-    local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, ARGV[8])
+    local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, worker)
     if state then
       local head, attempt, releases, failed, fence =
         match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")

@@ -1,14 +1,16 @@
--- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, five values each: how many,
--- `max`, lease or "", bytes or "", worker. Fills `counts`, the number for each ask, and `items`, which hold id,
+-- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, each one text: how many, `max`,
+-- lease or nothing, bytes or nothing, worker, with commas between. Fills `counts`, the number for each ask, and `items`, which hold id,
 -- record, state and failures of each task; `more` is 1 when more is ready. Used once in a script, on its claim
 -- path, so it is no function and spares what it can.
 local counts, items, more = {}, {}, 0
 local leases_new = {}
 do
-  local ready, wanted, asked = number("ready"), 0, 0
-  for at = first_ask, #ARGV, 5 do
-    asked = asked + ARGV[at]
-    wanted = wanted + ARGV[at] * ARGV[at + 1]
+  local ready, wanted, asked, runs = number("ready"), 0, 0, {}
+  for at = first_ask, #ARGV do
+    local many, max, lease, limit, worker = match(ARGV[at], "^(%d+),(%d+),(%d*),(%d*),(.*)$")
+    runs[#runs + 1] = { many = many, max = tonumber(max), lease = lease, limit = limit, worker = worker }
+    asked = asked + many
+    wanted = wanted + many * max
   end
   local paused = meta.paused == "1"
   if paused or ready == 0 or wanted == 0 then
@@ -62,11 +64,12 @@ do
     -- Deal: each ask up to its number and its bytes, all of them up to 16 MiB.
     local n, total, soonest = 0, 0, nil
     local names, rests, ends = {}, {}, {}
-    for at = first_ask, #ARGV, 5 do
-      local lease, max = tonumber(ARGV[at + 2]) or tonumber(meta.leaseMs) or {{leaseMs}}, tonumber(ARGV[at + 1])
-      local limit = tonumber(ARGV[at + 3]) or {{bodyBytesMax}}
-      local rest, finish = "," .. now .. "," .. lease .. "," .. ARGV[at + 4], now + lease
-      for _ = 1, tonumber(ARGV[at]) do
+    for at = 1, #runs do
+      local run = runs[at]
+      local lease, max = tonumber(run.lease) or tonumber(meta.leaseMs) or {{leaseMs}}, run.max
+      local limit = tonumber(run.limit) or {{bodyBytesMax}}
+      local rest, finish = "," .. now .. "," .. lease .. "," .. run.worker, now + lease
+      for _ = 1, tonumber(run.many) do
         local count, bytes = 0, 0
         while count < max do
           local element = popped[n + 1]

@@ -34,13 +34,16 @@ local function use_priority(priority)
   set("priorities", higher .. priority .. string.sub(used, #higher + 1))
 end
 
+-- In a cluster each queue has a sorted set of its own, in its slot; else one serves all queues.
+local function due_key() return KEYS[2] or match(base, "^(.*):{") .. ":due" end
+
 -- The next thing due in the queue; never later than the truth, raised again by promote and reap.
 local function expect_due(at, announce)
   local known = tonumber(meta.due)
   if known and known <= at then return end
   set("due", at)
   local name = match(base, "{(.*)}$")
-  call("ZADD", KEYS[2], at, name)
+  call("ZADD", due_key(), at, name)
   if announce then call("PUBLISH", match(base, "^(.*):{") .. ":due", at .. " " .. name) end
 end
 
@@ -62,7 +65,7 @@ local function wake(self, other)
     end
   end
   local kept = waiting ~= meta.waiting
-  local clustered = string.sub(KEYS[2], 1, #base) == base
+  local clustered = KEYS[2] ~= nil
   for _ = 1, clustered and 2 or 8 do
     local first, rest = match(waiting, "^(%S+) (.*)$")
     if not first then break end

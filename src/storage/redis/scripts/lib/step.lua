@@ -200,10 +200,10 @@ local function settle_due()
   if at then
     if at ~= tonumber(meta.due) then
       set("due", at)
-      call("ZADD", KEYS[2], at, name)
+      call("ZADD", due_key(), at, name)
     end
   elseif meta.due and meta.due ~= "" then
     set("due", "")
-    call("ZREM", KEYS[2], name)
+    call("ZREM", due_key(), name)
   end
 end
