@@ -100,7 +100,10 @@ describe("the house", () => {
   });
 
   it("says task, never job, and has no bucket of things", () => {
-    const isForeign = (line: string) => /\b[jJ]obs?(?![a-z])|[a-z]Jobs?(?![a-z])|\b(TODO|FIXME)\b/.test(line);
+    // What BullMQ calls its own, where it is measured against.
+    const ours = (line: string) => line.replaceAll(/\bgetNextJob\(/g, "");
+    const isForeign = (line: string) =>
+      /\b[jJ]obs?(?![a-z])|[a-z]Jobs?(?![a-z])|\b(TODO|FIXME)\b/.test(ours(line));
     const isBucket = (path: string) =>
       /(^|[/-])(utils?|helpers?|common|misc|types|interfaces)([./-]|$)/.test(path);
 
