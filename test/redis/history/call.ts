@@ -70,6 +70,8 @@ export interface Grant {
 export interface Refusal {
   readonly code: string;
   readonly message: string;
+  /** "no": the store says that it did nothing. */
+  readonly applied?: string;
 }
 
 type Each<Answer> = readonly (Answer | { readonly error: Refusal })[];
@@ -82,6 +84,9 @@ export interface Reply {
   readonly tasks?: readonly Grant[];
   readonly moved?: { readonly state: string };
 }
+
+/** The caller itself let go of the call; what was claimed for it in that instant is given back. */
+export const ABORTED = "aborted";
 
 /** Errors that say that nothing happened; any other leaves it open. */
 const NOTHING_HAPPENED: ReadonlySet<string> = new Set([
@@ -96,5 +101,5 @@ const NOTHING_HAPPENED: ReadonlySet<string> = new Set([
 
 /** Whether the call, or the item, surely had no effect. */
 export function hadNoEffect(error: Refusal | undefined): boolean {
-  return error !== undefined && NOTHING_HAPPENED.has(error.code);
+  return error !== undefined && (error.applied === "no" || NOTHING_HAPPENED.has(error.code));
 }

@@ -1,27 +1,27 @@
 import type { Snapshot } from "../../crash/snapshot.ts";
-import type { Call } from "./call.ts";
+import { ABORTED, type Call, hadNoEffect } from "./call.ts";
 import { claimsFit } from "./claims.ts";
 import { endsFit, type Lost } from "./ends.ts";
 import { leasesFit } from "./leases.ts";
 import { orderFits } from "./order.ts";
-import { redeliveries } from "./redelivery.ts";
+import { type Redelivery, redeliveries } from "./redelivery.ts";
 import { type Loss, type Stories, tellStories } from "./story.ts";
 
 export interface Verdicts {
   /** A sentence for each contradiction; empty when the history is one that the invariants allow. */
   readonly faults: readonly string[];
   readonly lost: Lost;
-  /** See {@link redeliveries}. */
-  readonly redeliveries: readonly number[];
+  readonly redeliveries: readonly Redelivery[];
   readonly counted: Counted;
 }
 
 /** What the history holds, so that a test can see that there was something to check. */
 export interface Counted {
+  /** Tasks whose enqueue was answered. */
   readonly enqueued: number;
   readonly holds: number;
   readonly ended: number;
-  /** Calls of which nobody knows whether they took effect. */
+  /** Calls of which their callers do not know whether they took effect. */
   readonly open: number;
 }
 
@@ -62,9 +62,11 @@ function counted({ tasks }: Stories, calls: readonly Call[]): Counted {
   const holds = all.flatMap((story) => story.holds);
   const acknowledged = ({ verdict }: { readonly verdict: string }) => verdict === "acknowledged";
   return {
-    enqueued: all.filter(({ enqueues }) => enqueues.some(acknowledged)).length,
+    enqueued: all.filter(({ enqueues }) => enqueues.some(({ id }) => id !== undefined)).length,
     holds: holds.length,
     ended: holds.filter(({ endings }) => endings.some(acknowledged)).length,
-    open: calls.filter(({ reply }) => reply === undefined).length,
+    open: calls.filter(
+      ({ reply, error }) => reply === undefined && !hadNoEffect(error) && error?.code !== ABORTED,
+    ).length,
   };
 }

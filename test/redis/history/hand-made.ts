@@ -38,10 +38,11 @@ export class HandMade {
     return this.call("producer", at, { verb: "enqueue", items: sent }, { enqueued });
   }
 
-  /** An enqueue that was not answered. */
-  tryEnqueue(at: number, item: Partial<EnqueueSent> & { number: number }): this {
-    const items = [enqueueOf(item)];
-    this.calls.push({ who: "producer", invoked: at, asked: { verb: "enqueue", items } });
+  /** An enqueue that was not answered, or with an error. */
+  tryEnqueue(at: number, item: Partial<EnqueueSent> & { number: number }, error?: Refusal): this {
+    const asked = { verb: "enqueue", items: [enqueueOf(item)] } as const;
+    if (error === undefined) this.calls.push({ who: "producer", invoked: at, asked });
+    else this.calls.push({ who: "producer", invoked: at, answered: at + 2, asked, error });
     return this;
   }
 

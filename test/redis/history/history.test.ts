@@ -320,6 +320,12 @@ const BAD: readonly (readonly [
     /nobody can have enqueued it/,
   ],
   [
+    "an enqueue that says that nothing happened, and something did",
+    (history) =>
+      history.tryEnqueue(0, { number: 1 }, { ...UNAVAILABLE, applied: "no" }).shows(1, { state: "ready" }),
+    /nobody can have enqueued it/,
+  ],
+  [
     "an enqueue that made two tasks",
     (history) => history.enqueue(0, { number: 1 }).shows(2, { payload: { number: 1 } }),
     /enqueue 1 also made/,
@@ -453,6 +459,10 @@ const GOOD: readonly (readonly [
         .end("b", 1_030, "complete", 1, 2),
   ],
   [
+    "an enqueue that says that nothing happened, and nothing did",
+    (history) => history.tryEnqueue(0, { number: 1 }, { ...UNAVAILABLE, applied: "no" }),
+  ],
+  [
     "enqueues that were not answered, one of which happened",
     (history) =>
       history.tryEnqueue(0, { number: 1 }).tryEnqueue(5, { number: 2 }).shows(2, { state: "ready" }),
@@ -553,10 +563,12 @@ describe("the checker of histories", () => {
     const history = new HandMade()
       .enqueue(0, { number: 1 })
       .claim("a", 10, { number: 1, fence: 1 })
-      .claim("b", 1_051, { number: 1, fence: 2, attempt: 2 })
+      .claim("b", 1_051, { number: 1, fence: 2, attempt: 2, runAt: 1_001_030 })
       .end("b", 1_060, "complete", 1, 2);
 
-    expect(checkHistory(history.calls, history.snapshot()).redeliveries).toEqual([41]);
+    expect(checkHistory(history.calls, history.snapshot()).redeliveries).toEqual([
+      { readyMs: 19, claimedMs: 41 },
+    ]);
   });
 });
 

@@ -5,7 +5,17 @@ import type {
   ErrorMessage,
 } from "../../../src/protocol/messages.ts";
 import type { Connection, EnqueueItem, OutcomeItem } from "../../../src/sdk/connection.ts";
-import type { Asked, BeatSent, ClaimSent, EndingSent, EnqueueSent, Grant, Refusal, Reply } from "./call.ts";
+import {
+  ABORTED,
+  type Asked,
+  type BeatSent,
+  type ClaimSent,
+  type EndingSent,
+  type EnqueueSent,
+  type Grant,
+  type Refusal,
+  type Reply,
+} from "./call.ts";
 import type { Recorder } from "./recorder.ts";
 
 /** One participant of a history: whatever it does through this is recorded. */
@@ -115,6 +125,12 @@ function grantOf({
   return { id, number, queue, priority, attempt, maxAttempts, runAt, fence, token, claimedAt, expiresAt };
 }
 
-function refusalOf({ code = "internal_error", message }: { code?: string; message: string }): Refusal {
-  return { code, message };
+function refusalOf({ code, message, details }: Partial<ErrorMessage>): Refusal {
+  const applied = details?.["applied"];
+  return {
+    // What the caller aborted rejects with another kind of error, whose code is a number.
+    code: typeof code === "string" ? code : ABORTED,
+    message: message ?? "",
+    ...(typeof applied === "string" && { applied }),
+  };
 }

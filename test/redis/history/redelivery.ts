@@ -1,23 +1,30 @@
 import type { Hold, Stories } from "./story.ts";
 
-/** How late, milliseconds, each task was claimed again whose lease ended by time alone. Ascending. */
-export function redeliveries({ tasks }: Stories): number[] {
-  const late: number[] = [];
-  for (const { holds, moves } of tasks.values()) {
-    if (moves.length > 0) continue;
-    for (const [at, next] of holds.slice(1).entries()) {
+/** A task whose holder let it lie: how long after the end of its lease, milliseconds of the store's clock. */
+export interface Redelivery {
+  /** Until it was ready again. */
+  readonly readyMs: number;
+  /** Until somebody had it, which also depends on what else was ready. */
+  readonly claimedMs: number;
+}
+
+/** Each lease that ended by time alone and was followed by another. */
+export function redeliveries({ tasks }: Stories): Redelivery[] {
+  return [...tasks.values()].flatMap(({ holds, moves }) => {
+    if (moves.length > 0) return [];
+    return holds.slice(1).flatMap((next, at) => {
       const hold = holds[at] as Hold;
       const isPlain = !hold.isLost && next.grant.attempt === hold.grant.attempt + 1;
       const isEnded = hold.endings.some(({ verdict }) => verdict !== "refused");
-      if (!isPlain || isEnded) continue;
-      const ends = [hold.grant.expiresAt, ...hold.beats.map(({ expiresAt }) => expiresAt ?? 0)];
-      late.push(next.grant.claimedAt - Math.max(...ends));
-    }
-  }
-  return late.sort((a, b) => a - b);
+      if (!isPlain || isEnded) return [];
+      const end = Math.max(hold.grant.expiresAt, ...hold.beats.map(({ expiresAt }) => expiresAt ?? 0));
+      return [{ readyMs: next.grant.runAt - end, claimedMs: next.grant.claimedAt - end }];
+    });
+  });
 }
 
 /** The value that a share of them does not exceed; 0 when there is none. */
-export function percentile(ascending: readonly number[], share: number): number {
+export function percentile(values: readonly number[], share: number): number {
+  const ascending = [...values].sort((a, b) => a - b);
   return ascending[Math.max(0, Math.ceil(ascending.length * share) - 1)] ?? 0;
 }
