@@ -163,11 +163,14 @@ function cacheFamilies({ cache }: MetricsSources): Family[] {
     ),
     gauge("dibs_cache_enabled", "1 while the metadata cache is on.", () => (cache.isOn ? 1 : 0)),
     gauge("dibs_cache_entries", "Tasks that it keeps.", () => cache.size),
-    gauge(
-      "dibs_cache_reads_per_write",
-      "Reads by id for each task written, lately.",
-      () => cache.readsAWrite,
-    ),
+    {
+      ...gauge(
+        "dibs_cache_reads_per_write",
+        "Reads by id for each task written, lately.",
+        () => cache.readsAWrite,
+      ),
+      aggregator: "average",
+    },
   ];
 }
 
