@@ -175,6 +175,29 @@ describe("a connection that is half open", () => {
   });
 });
 
+describe("a connection that takes no more", () => {
+  it("holds a bounded number of bytes; further calls are refused at once, and all is well later", async () => {
+    const proxy = await proxied();
+    const link = await open({ url: proxy.url, commandTimeoutMs: 2_000 });
+    proxy.fate = "stall";
+    const million = "x".repeat(1_000_000);
+
+    const ends = await Promise.allSettled(
+      Array.from({ length: 200 }, async (_, at) => {
+        await wait(at); // A socket is known to take no more once the tick has ended that wrote to it.
+        return link.run(NOTE, ["{n}log"], [million]);
+      }),
+    );
+    proxy.fate = "pass";
+    await works(link);
+
+    const reasons = ends.map((end) => (end.status === "rejected" ? end.reason.details.applied : "yes"));
+    expect(new Set(reasons)).toEqual(new Set(["unknown", "no"]));
+    expect(reasons.filter((reason) => reason === "unknown").length).toBeLessThan(100);
+    await link.command("DEL", "{n}log");
+  });
+});
+
 describe("a Redis that stands still", () => {
   it("costs the calls under way, which run at most once, and is used again when it goes on", async () => {
     const server = await ownServer();

@@ -87,6 +87,22 @@ describe("somebody who is not let in", () => {
 
     expect(await refusal(withLogin(server, "worker:pw"))).toMatch(/NOPERM.*'script/);
   });
+
+  it("needs no dangerous commands, and no keys but its own", async () => {
+    const rights = ["~mine:*", "&mine:*", "+@all", "-@dangerous", "+info", "+config|get"];
+    const server = await ownServer({
+      args: ["--user", "worker", "on", ">pw", ...rights],
+      appendonly: "always",
+    });
+
+    const link = await open(withLogin(server, "worker:pw"), { strict: true });
+    await link.subscribe("mine:channel", () => undefined);
+    expect(await link.run(NOTE, ["mine:{a}log"], ["x"])).toBe(1);
+    const refused = { code: "storage_unavailable", message: /the Redis user may not do this/ };
+    await expect(link.run(NOTE, ["other:{a}log"], ["x"])).rejects.toMatchObject(refused);
+    await expect(link.subscribe("other:channel", () => undefined)).rejects.toMatchObject(refused);
+    expect(link.trouble()).toBeUndefined();
+  });
 });
 
 describe("a server that is not there", () => {

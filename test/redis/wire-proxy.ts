@@ -4,10 +4,10 @@ import * as net from "node:net";
 
 /**
  * What happens to bytes: they pass; both directions are swallowed while the sockets stay open, as on a half-open
- * connection; the client's bytes reach nobody and its connection is cut; or they reach the server, and the
+ * connection; they are no longer taken, and pile up at whoever sends them; the client's bytes reach nobody and its connection is cut; or they reach the server, and the
  * connection is cut when it answers.
  */
-export type WireFate = "pass" | "swallow" | "cut-before" | "lose-answer";
+export type WireFate = "pass" | "swallow" | "stall" | "cut-before" | "lose-answer";
 
 interface Place {
   readonly host: string;
@@ -86,6 +86,7 @@ export class WireProxy {
     this.#sockets.add(from);
     from.on("data", (bytes) => {
       if (this.fate === "swallow") return;
+      if (this.fate === "stall") from.pause();
       if (cuts()) {
         from.resetAndDestroy();
         to.resetAndDestroy();

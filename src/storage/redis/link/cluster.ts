@@ -21,6 +21,7 @@ interface Master {
 
 /** How often the map of the cluster is read again while something is wrong with it. */
 const HEAL_MS = 250;
+const MOVED_MS = 100;
 /** How long a call waits before it asks again for a slot that is being moved, and for a master that is new to us. */
 const TRYAGAIN_MS = 50;
 const AWAIT_MASTER_MS = 10;
@@ -100,7 +101,7 @@ export class Cluster implements Routes {
     const address = parseAddress(place.startsWith(":") ? `${by.address.host}${place}` : place, 0);
     if (code === "MOVED" && address !== undefined) {
       this.#slots[Number(slot)] = this.#masterAt(address);
-      this.#heal(0);
+      this.#heal(MOVED_MS); // This slot is known already: others that have moved with it are read together.
       this.#sendWhenReady(call, () => this.of(call.key));
     } else if (code === "ASK" && address !== undefined) {
       const kept = this.#masterAt(address).pool[Number(slot) % this.#size];

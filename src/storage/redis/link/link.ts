@@ -76,6 +76,7 @@ export class RedisLink implements CallHost {
   #underWay = 0;
   #isClosed = false;
   #drained: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(routesTo: (sent: () => void) => Routes, connections: number, timeoutMs: number) {
     this.connections = connections;
@@ -154,11 +155,9 @@ export class RedisLink implements CallHost {
   }
 
   /** Waits for what is under way, at most for its deadline, and lets go of everything. Again is harmless. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
-    this.#end("the link to Redis is closed");
+  close(): Promise<void> {
+    this.#closing ??= this.#drain().then(() => this.#end("the link to Redis is closed"));
+    return this.#closing;
   }
 
   refused(call: Call, error: ReplyError, by: Connection): void {
@@ -227,6 +226,14 @@ export class RedisLink implements CallHost {
     for (const { current } of this.#routes.all()) if (current !== undefined) yield current;
     const { current } = this.#subscriptions.kept;
     if (current !== undefined) yield current;
+  }
+
+  async #drain(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#underWay === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
   }
 
   #end(reason: string): void {

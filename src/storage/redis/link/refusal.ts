@@ -13,7 +13,8 @@ const UNAVAILABLE: Readonly<Record<string, string>> = {
   NOREPLICAS: "Redis has fewer replicas than min-replicas-to-write asks for",
   MISCONF: "Redis cannot save its data to disk, and takes no writes until it can",
   NOAUTH: "Redis does not know us any more: its users were changed",
-  NOPERM: "the Redis user may not do this: it needs +@all -@dangerous +info +config|get, or see docs",
+  NOPERM:
+    "the Redis user may not do this: it needs the keys and channels of the prefix and +@all -@dangerous +info +config|get",
   UNBLOCKED: "Redis changed its role in the middle",
 };
 
