@@ -13,6 +13,7 @@ import { redisClaim } from "./redis-claim.ts";
 import { redisDepth } from "./redis-depth.ts";
 import { redisHttpClaim, redisHttpOpenLoop } from "./redis-http.ts";
 import { redisIdle } from "./redis-idle.ts";
+import { redisLayouts } from "./redis-layouts.ts";
 import { redisPool } from "./redis-pool.ts";
 import { redisStart } from "./redis-start.ts";
 import { redisTracking } from "./redis-tracking.ts";
@@ -30,6 +31,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   redisHttpClaim,
   redisHttpOpenLoop,
   redisIdle,
+  redisLayouts,
   redisPool,
   redisStart,
   redisTracking,
