@@ -1,10 +1,11 @@
 import { LIMITS } from "../../task/limits.ts";
+import { newNonce } from "../../task/nonce.ts";
 import type { ClaimedTask, EpochMs } from "../../task/task.ts";
 import type { ClaimAsk, ClaimReply } from "../storage.ts";
 import { claimedTask, type Engine } from "./engine.ts";
 import { PRIORITIES, type QueueState } from "./queue-state.ts";
 import type { Step, Transition } from "./step.ts";
-import { FLAG, newNonce, type TaskStatus } from "./task-table.ts";
+import { FLAG, type TaskStatus } from "./task-table.ts";
 
 /** A ready task that may be claimed: as it is in memory, or as the step has just planned it. */
 interface Candidate {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { newTaskId, type QueueName, type TaskId } from "../../task/ids.ts";
-import { idWords, leaseToken, newNonce, TaskTable } from "./task-table.ts";
+import { newNonce } from "../../task/nonce.ts";
+import { idWords, leaseToken, TaskTable } from "./task-table.ts";
 
 const QUEUE = "emails" as QueueName;
 

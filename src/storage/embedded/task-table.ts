@@ -1,4 +1,3 @@
-import { randomFillSync } from "node:crypto";
 import type { LeaseToken, TaskId } from "../../task/ids.ts";
 import type { DeadReason, EpochMs, TaskState } from "../../task/task.ts";
 import { Column } from "./column.ts";
@@ -106,20 +105,6 @@ export function idText(a: number, b: number, c: number): string {
   idBytes.writeUInt32BE(b, 4);
   idBytes.writeUInt32BE(c, 8);
   return idBytes.toString("base64url");
-}
-
-const nonces = new Uint32Array(256);
-let noncesUsed = nonces.length;
-
-/** A random number for a lease token, so that the fence, which everyone may read, does not give it away. */
-export function newNonce(): number {
-  if (noncesUsed === nonces.length) {
-    randomFillSync(nonces);
-    noncesUsed = 0;
-  }
-  noncesUsed += 1;
-  // 30 bits: a small integer, which is written as text without allocating a number first.
-  return (nonces[noncesUsed - 1] as number) >>> 2;
 }
 
 /** The token of a lease: fence and nonce, so that it grows with the fence (I2). */

@@ -3,7 +3,7 @@
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 1 to make the queue, then fields
 --       and values of the queue's hash; an empty value removes the field; a backoff is type,base,cap,jitter, of which
 --       empty ones stay
--- Reply now, 1 when the caller is the one to wake, 1 when this made the queue, all fields of its hash, then run times
+-- Reply now, nothing, 1 when the caller is the one to wake, 1 when this made the queue, all fields of its hash, then run times
 --       of the first ready task of each priority
 -- Cost  TIME, HGETALL, HDEL, HSET, HMGET and one LRANGE for each priority; a wake more
 -- Bound ten priorities, one hundred tombstones each
@@ -66,4 +66,4 @@ for name, value in pairs(meta) do
   fields[#fields + 1] = name
   fields[#fields + 1] = tostring(value)
 end
-return { now, woken, made and 1 or 0, fields, oldest }
+return { now, "", woken, made and 1 or 0, fields, oldest }

@@ -3,7 +3,7 @@
 -- ARGV  1 clock offset, 2 total of removed tasks or "", 3 number of tasks, then for each task: id, record, state up
 --       to its place in its state ("" for a ready task without a past), state from there on, failures, result,
 --       score in its state; then for each key: key, id, hash, end of its day
--- Reply now, number of tasks added, 1 when this made the queue
+-- Reply now, number of tasks added, nothing, 1 when this made the queue
 -- Cost  TIME, HMGET, HMGET, HSET, HSET, one RPUSH for each priority, one ZADD for each other state, one for due;
 --       with keys HMGET, HSET, RPUSH more
 -- Bound 500 tasks and keys
@@ -115,4 +115,4 @@ local made = meta.v == nil
 if made then set("v", "{{format}}") end
 if soonest then expect_due(tonumber(soonest), true) end
 save_meta()
-return { now, added, made and 1 or 0 }
+return { now, added, "", made and 1 or 0 }

@@ -1,0 +1,47 @@
+import { parseQueueName, type QueueName } from "../../task/ids.ts";
+import type { Store } from "./store.ts";
+
+/** The list of all queues. In a cluster it lives in a slot of its own, so no queue's script can write it. */
+export class QueueNames {
+  readonly #store: Store;
+  /** Those that this process has entered. */
+  readonly #entered = new Set<QueueName>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /**
+   * Runs the call that makes a queue when it is not there, and enters its name, once for each process; both travel
+   * together. The call answers as its fourth value whether it made the queue.
+   */
+  async making<Reply extends readonly [now: number, a: unknown, b: unknown, made: number, ...unknown[]]>(
+    queue: QueueName,
+    call: Promise<Reply>,
+  ): Promise<Reply> {
+    if (!this.#entered.has(queue)) {
+      const [reply] = await Promise.all([call, this.#enter(queue)]);
+      return reply;
+    }
+    const reply = await call;
+    // It should have been there: somebody has flushed the store, and its name is gone too.
+    if (reply[3] === 1) await this.#enter(queue);
+    return reply;
+  }
+
+  /** After a reconnect: the server may have come back without its data. */
+  forget(): void {
+    this.#entered.clear();
+  }
+
+  /** All names that were ever entered, in no order. */
+  async read(): Promise<QueueName[]> {
+    const names = await this.#store.command<string[]>("SMEMBERS", this.#store.keys.queues);
+    return names.flatMap((name) => parseQueueName(name) ?? []);
+  }
+
+  async #enter(queue: QueueName): Promise<void> {
+    await this.#store.command("SADD", this.#store.keys.queues, queue);
+    this.#entered.add(queue);
+  }
+}
