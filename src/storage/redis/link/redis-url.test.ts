@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseRedisUrl } from "./redis-url.ts";
+import { isRedisUrl, parseRedisUrl } from "./redis-url.ts";
 
 function errorOf(url: string): string {
   try {
@@ -56,6 +56,17 @@ describe("the URL of a Redis", () => {
     expect(parseRedisUrl("valkey://h")).toMatchObject({ kind: "standalone", isTls: false });
     expect(parseRedisUrl("valkeys+cluster://h")).toMatchObject({ kind: "cluster", isTls: true });
     expect(parseRedisUrl("VALKEY+SENTINEL://h/m")).toMatchObject({ kind: "sentinel", isTls: false });
+  });
+
+  it("may write its kind with a hyphen", () => {
+    expect(parseRedisUrl("redis-cluster://h:1,i:2")).toEqual(parseRedisUrl("redis+cluster://h:1,i:2"));
+    expect(parseRedisUrl("rediss-sentinel://h/m")).toEqual(parseRedisUrl("rediss+sentinel://h/m"));
+  });
+
+  it("is known by its scheme", () => {
+    const urls = ["redis://h", "REDISS://h", "valkey:x", "redis-cluster://h", "valkeys+sentinel://h"];
+    expect(urls.filter((url) => !isRedisUrl(url))).toEqual([]);
+    expect(["./redis", "redis", "http://redis:1", "redisx://h"].filter(isRedisUrl)).toEqual([]);
   });
 
   it("has user and password percent-decoded, and shows no password", () => {

@@ -20,23 +20,30 @@ export interface RedisPlace {
   readonly shown: string;
 }
 
-const KINDS = { "": "standalone", "+cluster": "cluster", "+sentinel": "sentinel" } as const;
+const KINDS = { "": "standalone", cluster: "cluster", sentinel: "sentinel" } as const;
+const SCHEME = /^(redis|rediss|valkey|valkeys)([+-](cluster|sentinel))?:/i;
 const FORM =
-  /^(?<scheme>redis|rediss|valkey|valkeys)(?<kind>\+cluster|\+sentinel|):\/\/(?:(?<login>[^/?#]*)@)?(?<places>[^/?#@]*)(?<path>\/[^?#@]*)?(?<rest>[?#].*)?$/i;
+  /^(?<scheme>redis|rediss|valkey|valkeys)(?:[+-](?<kind>cluster|sentinel))?:\/\/(?:(?<login>[^/?#]*)@)?(?<places>[^/?#@]*)(?<path>\/[^?#@]*)?(?<rest>[?#].*)?$/i;
 
 const EXAMPLES =
   "redis://host:6379/0, rediss://user:password@host, redis+cluster://host1:7000,host2:7000 or redis+sentinel://host1,host2/mymaster";
 
+/** Whether a text means a Redis, right or wrong as the rest of it may be. */
+export function isRedisUrl(text: string): boolean {
+  return SCHEME.test(text);
+}
+
 /**
- * Reads redis://, rediss:// (TLS), redis+cluster://, redis+sentinel:// and their valkey names.
+ * Reads redis://, rediss:// (TLS), redis+cluster://, redis+sentinel:// and their valkey names; `-` for `+` is heard too.
  * User and password are percent-decoded. The default port is 6379, for a sentinel 26379.
  * @throws InvalidRequestError that says what is wrong and never shows the password.
  */
 export function parseRedisUrl(url: string): RedisPlace {
   const parts = FORM.exec(url)?.groups;
   if (parts === undefined) throw new InvalidRequestError(`${startOf(url)}. Expected one like ${EXAMPLES}`);
-  const kind = KINDS[(parts["kind"] as string).toLowerCase() as keyof typeof KINDS];
-  const scheme = `${parts["scheme"]}${parts["kind"]}://`.toLowerCase();
+  const word = (parts["kind"] ?? "").toLowerCase() as keyof typeof KINDS;
+  const kind = KINDS[word];
+  const scheme = `${parts["scheme"]}${word === "" ? "" : `+${word}`}://`.toLowerCase();
   if (parts["rest"] !== undefined) throw wrong(scheme, "has options after ? or #, and there are none");
   const addresses = addressesOf(scheme, parts["places"] as string, kind === "sentinel" ? 26_379 : 6_379);
   if (kind === "standalone" && addresses.length > 1)
@@ -124,7 +131,7 @@ function decoded(scheme: string, text: string, what: string): string {
 function startOf(url: string): string {
   const scheme = /^[a-z][a-z0-9+.-]{0,30}:\/\//i.exec(url)?.[0];
   if (scheme === undefined) return "A Redis URL starts with redis://";
-  if (/^(redis|rediss|valkey|valkeys)(\+cluster|\+sentinel)?:\/\/$/i.test(scheme))
+  if (/^(redis|rediss|valkey|valkeys)([+-](cluster|sentinel))?:\/\/$/i.test(scheme))
     return `The ${scheme} URL cannot be read: "/", "?", "#" and "@" in a user or password are written as %2F, %3F, %23 and %40`;
   return `${scheme} is no URL of Redis`;
 }
