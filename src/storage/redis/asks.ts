@@ -22,6 +22,9 @@ function isSame(a: ClaimAsk, b: ClaimAsk): boolean {
   );
 }
 
+/** What the claim script answers. */
+export type GrantReply = [now: number, more: number, counts: number[], items: string[]];
+
 /** Deals what a script leased: `counts` for each ask, and id, record, state, failures of each task. */
 export function claimReplyOf(
   queue: QueueName,

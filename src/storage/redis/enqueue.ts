@@ -2,7 +2,7 @@ import type { QueueName, TaskId } from "../../task/ids.ts";
 import { randomPartOf } from "../../task/ids.ts";
 import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
-import { bodyOf, specOf, taskOf } from "./record.ts";
+import { bodyOf, specOf, taskFrom } from "./record.ts";
 
 /** What the enqueue script answers for one task: 1 when it was added. */
 type Word = 1 | readonly [kind: string, ...rest: (string | number | null)[]];
@@ -51,15 +51,8 @@ function knownOutcome(
   }
 }
 
-function foundTask(queue: QueueName, word: Exclude<Word, 1>): Task {
-  const [, random, record, state, failures, result, expiresAt] = word as readonly (string | null)[];
-  return taskOf(queue, random as string, {
-    record: record as string,
-    state: state ?? null,
-    failures: failures ?? null,
-    result: result ?? null,
-    expiresAt: expiresAt ?? null,
-  });
+function foundTask(queue: QueueName, [, random, ...fields]: Exclude<Word, 1>): Task {
+  return taskFrom(queue, random as string, fields as (string | null)[]);
 }
 
 /** The task as the script has just written it. */

@@ -3,7 +3,7 @@ import { LIMITS } from "../../task/limits.ts";
 import type { TaskState } from "../../task/task.ts";
 import { exportPage, parseExportCursor } from "../export-cursor.ts";
 import type { ExportPage, ExportRequest, StoredKey, StoredTask } from "../stored-task.ts";
-import { cursorOf, parseCursor } from "./cursor.ts";
+import { cursorOf, parseCursor } from "./page.ts";
 import type { StoredFields } from "./record.ts";
 import { storedTaskOf } from "./stored.ts";
 

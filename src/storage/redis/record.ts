@@ -124,6 +124,21 @@ interface StoredFailures {
 type Core = { -readonly [K in keyof ClaimedTask]: ClaimedTask[K] };
 type Finished = { finishedAt?: EpochMs; deadReason?: DeadReason; result?: JsonText };
 
+/** The task as a reader sees it, from its fields as a script lists them. */
+export function taskFrom(
+  queue: QueueName,
+  random: string,
+  [record, state, failures, result, expiresAt]: readonly (string | null | undefined)[],
+): Task {
+  return taskOf(queue, random, {
+    record: record as string,
+    state: state ?? null,
+    failures: failures ?? null,
+    result: result ?? null,
+    expiresAt: expiresAt ?? null,
+  });
+}
+
 /** The task as a reader sees it. */
 export function taskOf(queue: QueueName, random: string, fields: StoredFields): Task {
   const { state } = fields;

@@ -1,10 +1,9 @@
 import type { Clock } from "../../clock.ts";
-import { InvalidRequestError } from "../../task/errors.ts";
 import { type QueueName, randomPartOf, type TaskId } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
 import { newNonce } from "../../task/nonce.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
-import type { EpochMs, NewTask, Task, TaskState } from "../../task/task.ts";
+import type { NewTask, Task, TaskState } from "../../task/task.ts";
 import { type MovableStorage, type MoveMark, parseMoveMark, refuseMidMove } from "../move-mark.ts";
 import type {
   ClaimAsk,
@@ -28,17 +27,24 @@ import type {
   Trouble,
 } from "../storage.ts";
 import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
-import { claimReplyOf, memberOf, pushAsks } from "./asks.ts";
+import { claimReplyOf, type GrantReply, memberOf, pushAsks } from "./asks.ts";
 import { changedFields, snapshotOf } from "./config-fields.ts";
-import { cursorOf, parseCursor } from "./cursor.ts";
 import { type EnqueueReply, enqueueArgs, enqueueOutcomes } from "./enqueue.ts";
 import { exportTasks } from "./export.ts";
 import type { RedisOptions } from "./link/link.ts";
+import { leftAsItWas, moveOutcomes } from "./moves.ts";
+import { pageOf, parseCursor } from "./page.ts";
 import { QueueNames } from "./queue-names.ts";
-import { stateOfLetter, taskOf } from "./record.ts";
-import { FORMAT, SCRIPTS } from "./scripts.ts";
+import { taskFrom } from "./record.ts";
+import { SCRIPTS } from "./scripts.ts";
 import type { OffsetClock } from "./server-clock.ts";
-import { endOf, outcomeOf, pushSettlements } from "./settlements.ts";
+import {
+  endOf,
+  heartbeatOutcomeOf,
+  outcomeOf,
+  pushSettlements,
+  type SettleScriptReply,
+} from "./settlements.ts";
 import { Store } from "./store.ts";
 import { importArgs } from "./stored.ts";
 import { WakeUps } from "./wake-ups.ts";
@@ -75,7 +81,7 @@ export class RedisStorage implements MovableStorage {
   static async open(options: RedisStorageOptions): Promise<RedisStorage> {
     const store = await Store.open(options, options.clockOffset);
     try {
-      await checkFormat(store);
+      await store.checkFormat();
       const storage = new RedisStorage(store);
       // Seen first by whoever begins to move the store, and then looking whether somebody does.
       await storage.#wakeUps.listen(() => storage.#names.forget());
@@ -239,43 +245,16 @@ export class RedisStorage implements MovableStorage {
     if (ids.length === 0) return [];
     const members = ids.map((id) => memberOf(queue, id));
     const found = await this.#store.run<(string | null)[][]>(SCRIPTS.get, queue, members);
-    return found.map(([record, state, failures, result, expiresAt], i) =>
-      typeof record === "string"
-        ? taskOf(queue, members[i] as string, {
-            record,
-            state: state ?? null,
-            failures: failures ?? null,
-            result: result ?? null,
-            expiresAt: expiresAt ?? null,
-          })
-        : undefined,
+    return found.map((fields, i) =>
+      typeof fields[0] === "string" ? taskFrom(queue, members[i] as string, fields) : undefined,
     );
   }
 
   async list(queue: QueueName, request: ListRequest): Promise<ListPage> {
     const { state, limit, cursor, bytesMax = LIMITS.bodyBytesMax } = request;
     const from = cursor === undefined ? [] : parseCursor(cursor, state);
-    const reply = await this.#store.run<(string | null)[]>(SCRIPTS.list, queue, [
-      state,
-      limit,
-      bytesMax,
-      ...from,
-    ]);
-    const [first, second, ...items] = reply;
-    const tasks: Task[] = [];
-    for (let at = 0; at < items.length; at += 6) {
-      const [random, record, stateText, failures, result, expiresAt] = items.slice(at, at + 6);
-      tasks.push(
-        taskOf(queue, random as string, {
-          record: record as string,
-          state: stateText ?? null,
-          failures: failures ?? null,
-          result: result ?? null,
-          expiresAt: expiresAt ?? null,
-        }),
-      );
-    }
-    return first === "" ? { tasks } : { tasks, cursor: cursorOf(state, first as string, second as string) };
+    const args = [state, limit, bytesMax, ...from];
+    return pageOf(queue, state, await this.#store.run<(string | null)[]>(SCRIPTS.list, queue, args));
   }
 
   async snapshot(queue: QueueName): Promise<QueueSnapshot | undefined> {
@@ -389,35 +368,19 @@ export class RedisStorage implements MovableStorage {
     return due;
   }
 
-  async #move(
-    queue: QueueName,
-    verb: "cancel" | "requeue",
-    ids: readonly TaskId[],
-  ): Promise<{ outcomes: MoveOutcome[]; woken: number }> {
+  async #move(queue: QueueName, verb: "cancel" | "requeue", ids: readonly TaskId[]): Promise<Moved> {
     if (ids.length === 0) return { outcomes: [], woken: 0 };
     const members = ids.map((id) => memberOf(queue, id));
     const args = [this.#store.shift, this.#wakeUps.self(queue), verb, 0, ...members];
     const [, , woken, words, items] = await this.#store.timed<MoveReply>(SCRIPTS.move, queue, args);
-    let at = 0;
-    const outcomes = words.map((word): MoveOutcome => {
-      if (word !== "M") return leftAsItWas(word);
-      const [random, record, state, failures] = items.slice(at, at + 4) as [string, string, string, string];
-      at += 4;
-      return { kind: "moved", task: taskOf(queue, random, { record, state, failures }) };
-    });
-    return { outcomes, woken };
+    return { outcomes: moveOutcomes(queue, words, items), woken };
   }
 }
 
-type GrantReply = [now: number, more: number, counts: number[], items: string[]];
-type SettleScriptReply = [
-  now: number,
-  more: number,
-  counts: number[],
-  items: string[],
-  words: string[],
-  woken: number,
-];
+interface Moved {
+  readonly outcomes: MoveOutcome[];
+  readonly woken: number;
+}
 type MoveReply = [now: number, more: number, woken: number, words: string[], items: string[]];
 type ConfigureReply = [
   now: number,
@@ -431,28 +394,4 @@ type ImportScriptReply = [now: number, imported: number, nothing: string, made: 
 
 function isReady(outcome: EnqueueOutcome): boolean {
   return outcome.kind === "enqueued" && outcome.task.state === "ready";
-}
-
-function heartbeatOutcomeOf(word: string | number): HeartbeatOutcome {
-  if (typeof word === "number") return { kind: "extended", expiresAt: word as EpochMs };
-  if (word === "N") return { kind: "not-found" };
-  return { kind: "lease-lost", state: stateOfLetter(word.charAt(1)) };
-}
-
-function leftAsItWas(word: string): { kind: "wrong-state"; state: TaskState } | { kind: "not-found" } {
-  return word === "N" ? { kind: "not-found" } : { kind: "wrong-state", state: stateOfLetter(word.charAt(1)) };
-}
-
-/** A store of a later version, or keys that are not ours, must not be touched. */
-async function checkFormat(store: Store): Promise<void> {
-  const { keys } = store;
-  await store.command("SET", keys.format, FORMAT, "NX");
-  const found = await store.command<string>("GET", keys.format);
-  if (found === String(FORMAT)) return;
-  const isLater = Number(found) > FORMAT;
-  throw new InvalidRequestError(
-    isLater
-      ? `The store is of format ${found}, this version reads up to ${FORMAT}: use the version that wrote it, or a later one`
-      : `The key ${keys.format} holds something else (${JSON.stringify(found)}): choose another prefix`,
-  );
 }

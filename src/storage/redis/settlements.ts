@@ -1,10 +1,13 @@
 import type { QueueName } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
-import type { FinishedState } from "../../task/task.ts";
+import type { EpochMs, FinishedState } from "../../task/task.ts";
 import { cutToBytes } from "../../task/text.ts";
-import type { Settlement, SettleOutcome } from "../storage.ts";
-import { memberOf } from "./asks.ts";
+import type { HeartbeatOutcome, Settlement, SettleOutcome } from "../storage.ts";
+import { type GrantReply, memberOf } from "./asks.ts";
 import { stateOfLetter } from "./record.ts";
+
+/** What the settle script answers. */
+export type SettleScriptReply = [...GrantReply, words: string[], woken: number];
 
 /** Writes settlements as the settle script reads them. */
 export function pushSettlements(
@@ -67,4 +70,11 @@ export function outcomeOf(word: string): SettleOutcome {
 export function endOf(outcome: SettleOutcome): FinishedState | undefined {
   if (outcome.kind === "dead") return "dead";
   return outcome.kind === "completed" && !outcome.repeated ? "completed" : undefined;
+}
+
+/** Reads what became of a heartbeat. */
+export function heartbeatOutcomeOf(word: string | number): HeartbeatOutcome {
+  if (typeof word === "number") return { kind: "extended", expiresAt: word as EpochMs };
+  if (word === "N") return { kind: "not-found" };
+  return { kind: "lease-lost", state: stateOfLetter(word.charAt(1)) };
 }

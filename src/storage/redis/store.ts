@@ -1,10 +1,10 @@
-import { StorageUnavailableError } from "../../task/errors.ts";
+import { InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
 import type { QueueName } from "../../task/ids.ts";
 import type { Trouble } from "../storage.ts";
 import { Keys } from "./keys.ts";
 import { RedisLink, type RedisOptions } from "./link/link.ts";
 import type { Script } from "./link/script.ts";
-import { SCRIPTS } from "./scripts.ts";
+import { FORMAT, SCRIPTS } from "./scripts.ts";
 import { type OffsetClock, ServerClock } from "./server-clock.ts";
 
 type Argument = string | number;
@@ -37,6 +37,19 @@ export class Store {
 
   get isClosed(): boolean {
     return this.#closing !== undefined;
+  }
+
+  /** @throws {InvalidRequestError} A store of a later version, or keys that are not ours, must not be touched. */
+  async checkFormat(): Promise<void> {
+    const { format } = this.keys;
+    await this.command("SET", format, FORMAT, "NX");
+    const found = await this.command<string>("GET", format);
+    if (found === String(FORMAT)) return;
+    throw new InvalidRequestError(
+      Number(found) > FORMAT
+        ? `The store is of format ${found}, this version reads up to ${FORMAT}: use the version that wrote it, or a later one`
+        : `The key ${format} holds something else (${JSON.stringify(found)}): choose another prefix`,
+    );
   }
 
   /** Runs a script whose answer begins with the server's time. */

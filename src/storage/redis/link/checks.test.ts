@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type ServerFacts, versionFault, warningsOf } from "./checks.ts";
+import { type ServerFacts, survivalOf, versionFault, warningsOf } from "./checks.ts";
 
 const GOOD = {
   "maxmemory-policy": "noeviction",
@@ -74,5 +74,22 @@ describe("the settings", () => {
       expect.stringMatching(/maxmemory-policy allkeys-lfu/),
       expect.stringMatching(/does not let us read its settings \(CONFIG GET\)/),
     ]);
+  });
+});
+
+describe("what survives", () => {
+  it.each([
+    [{ appendfsync: "always" }, "all survives a power cut"],
+    [{ appendfsync: "everysec" }, "a power cut costs a second or two"],
+    [{ appendfsync: "no" }, "a power cut costs up to half a minute"],
+    [{ appendonly: "no" }, "nothing survives a restart of Redis"],
+    [{ appendonly: "no", save: "3600 1" }, "Redis keeps only snapshots of them"],
+  ])("follows from the settings: %o", (config, text) => {
+    expect(survivalOf(facts(config))).toBe(text);
+  });
+
+  it("is told as far as it is known", () => {
+    expect(survivalOf(facts(undefined, { aof_enabled: "1" }))).toBe("Redis keeps an append-only file of them");
+    expect(survivalOf(facts(undefined))).toBe("how durable they are is Redis's to say");
   });
 });

@@ -7,6 +7,8 @@ export interface CheckOptions {
   /** Makes every warning an error. */
   readonly strict: boolean;
   readonly onWarning: (text: string) => void;
+  /** Told what an acknowledged call survives there, in a few words. */
+  readonly onSurvival?: (text: string) => void;
 }
 
 /** What was read of a server: fields of INFO, and of CONFIG GET where that is allowed. */
@@ -34,7 +36,7 @@ const BUSY_MS = { least: 100, most: 10_000 } as const;
  */
 export async function checkServer(
   connection: Connection,
-  { strict, onWarning }: CheckOptions,
+  { strict, onWarning, onSurvival }: CheckOptions,
 ): Promise<void> {
   const facts = await readFacts(connection);
   const fault = versionFault(facts);
@@ -43,6 +45,7 @@ export async function checkServer(
   if (strict && warnings.length > 0)
     throw new StorageUnavailableError(warnings.join(". "), { details: { applied: "no" } });
   for (const warning of warnings) onWarning(warning);
+  onSurvival?.(survivalOf(facts));
 }
 
 /** Reads what the checks need; whatever the user may not read is left out. */
@@ -94,6 +97,23 @@ export function warningsOf({ where, info, config }: ServerFacts): string[] {
       `${at} calls a script stuck after ${busyMs} ms (busy-reply-threshold): set it from ${BUSY_MS.least} to ${BUSY_MS.most}, 5000 is usual`,
     );
   return warnings;
+}
+
+/** What survives the end of a server, by its persistence; that of a machine, where the two differ. */
+export function survivalOf({ info, config }: ServerFacts): string {
+  const appends = config?.["appendonly"] === "yes" || info["aof_enabled"] === "1";
+  if (!appends) {
+    if (config === undefined) return "how durable they are is Redis's to say";
+    return config["save"] === ""
+      ? "nothing survives a restart of Redis"
+      : "Redis keeps only snapshots of them";
+  }
+  const whens: Readonly<Record<string, string>> = {
+    always: "all survives a power cut",
+    everysec: "a power cut costs a second or two",
+    no: "a power cut costs up to half a minute",
+  };
+  return whens[config?.["appendfsync"] ?? ""] ?? "Redis keeps an append-only file of them";
 }
 
 function persistenceWarnings(

@@ -37,6 +37,8 @@ export interface RedisOptions {
    */
   readonly commandTimeoutMs?: number;
   readonly onWarning?: (text: string) => void;
+  /** Told by each master at the start what an acknowledged call survives there, in a few words. */
+  readonly onSurvival?: (text: string) => void;
   readonly tls?: TlsOptions;
 }
 
@@ -173,11 +175,12 @@ export class RedisLink implements CallHost {
     if (this.#underWay === 0) this.#drained?.();
   }
 
-  async #open({ strict = false, onWarning = () => undefined }: RedisOptions): Promise<void> {
+  async #open({ strict = false, onWarning = () => undefined, onSurvival }: RedisOptions): Promise<void> {
     await whenLoaded(() => this.#routes.open());
     const masters = new Map([...this.#routes.all()].map(({ current }) => [current?.where, current]));
     for (const connection of masters.values())
-      if (connection !== undefined) await checkServer(connection, { strict, onWarning });
+      if (connection !== undefined)
+        await checkServer(connection, { strict, onWarning, ...(onSurvival !== undefined && { onSurvival }) });
     await this.#subscriptions.kept.open();
   }
 

@@ -1,5 +1,8 @@
 import { InvalidRequestError } from "../../task/errors.ts";
-import type { TaskState } from "../../task/task.ts";
+import type { QueueName } from "../../task/ids.ts";
+import type { Task, TaskState } from "../../task/task.ts";
+import type { ListPage } from "../storage.ts";
+import { taskFrom } from "./record.ts";
 
 const CURSOR = /^([srlcdx])\.(\d+)\.(-?[A-Za-z0-9_-]+)$/;
 const LETTER: Readonly<Record<TaskState, string>> = {
@@ -10,6 +13,16 @@ const LETTER: Readonly<Record<TaskState, string>> = {
   dead: "d",
   cancelled: "x",
 };
+
+/** Reads what the list script answers: where the page ended, and id, record and four more of each task. */
+export function pageOf(queue: QueueName, state: TaskState, reply: readonly (string | null)[]): ListPage {
+  const [first, second, ...items] = reply;
+  const tasks: Task[] = [];
+  for (let at = 0; at < items.length; at += 6) {
+    tasks.push(taskFrom(queue, items[at] as string, items.slice(at + 1, at + 6)));
+  }
+  return first === "" ? { tasks } : { tasks, cursor: cursorOf(state, first as string, second as string) };
+}
 
 /** Where a page ended: of ready tasks priority and seq, else score and member. */
 export function cursorOf(state: TaskState, first: string, second: string): string {
