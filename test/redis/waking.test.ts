@@ -340,9 +340,10 @@ describe("a thousand parked claims", () => {
       const { url } = await ownRedis();
       const broker = await brokerAt(url, freshPrefix());
       await broker.enqueue(anEnqueue());
-      await broker.settle((await broker.claim(aClaim())).map(completed));
+      await broker.settle((await broker.claim(aClaim({ leaseMs: 1_000 }))).map(completed));
       const waiting = Array.from({ length: 1_000 }, () => broker.claim(aClaim({ waitMs: LONG })));
-      await passed(1_000);
+      // Until the end of that lease has come and gone, too.
+      await passed(2_500);
       const redis = onlooker(url);
       const count = () => numberOf(redis, "stats", "total_commands_processed:");
 
