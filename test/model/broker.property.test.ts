@@ -12,7 +12,7 @@ import { World } from "./world.ts";
 const arrows = new ArrowCounts(["leased → dead (release 101)"]);
 
 describe("the broker on the embedded engine", () => {
-  playAgainstModel(BROKER_COMMANDS, setUp, arrows, 400);
+  playAgainstModel(BROKER_COMMANDS, setUp, arrows, { runs: 400, eachArrow: 100 });
 });
 
 async function setUp(): Promise<Stage<BrokerWorld, RealBroker>> {

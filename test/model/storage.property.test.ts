@@ -30,7 +30,7 @@ let folders = 0;
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("the storage port on the embedded engine", () => {
-  playAgainstModel(commandsWith(EXACT), setUp, arrows, 400);
+  playAgainstModel(commandsWith(EXACT), setUp, arrows, { runs: 400, eachArrow: 100 });
 });
 
 async function setUp(): Promise<Stage<World, Real>> {

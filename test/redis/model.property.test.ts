@@ -32,13 +32,19 @@ describe("the storage port on Redis that is killed now and then", () => {
     await server.kill();
     await server.restart();
   };
-  playAgainstModel(commandsWith(COARSE), () => setUp(server.url, arrows, killAndRestart), arrows, 100);
+  playAgainstModel(commandsWith(COARSE), () => setUp(server.url, arrows, killAndRestart), arrows, {
+    runs: 100,
+    eachArrow: 3,
+  });
 });
 
 describe("the storage port on a Redis Cluster", () => {
-  const arrows = new ArrowCounts();
+  const arrows = new ArrowCounts(["leased → dead (release 101)"]);
   const nothingDies = async () => {};
-  playAgainstModel(commandsWith(COARSE), () => setUp(cluster.url, arrows, nothingDies), arrows, 40);
+  playAgainstModel(commandsWith(COARSE), () => setUp(cluster.url, arrows, nothingDies), arrows, {
+    runs: 40,
+    eachArrow: 1,
+  });
 });
 
 /** `kill` may end the servers, which then hold all that they acknowledged; the engine is opened anew after it. */
