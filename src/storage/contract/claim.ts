@@ -142,6 +142,32 @@ export function claimContract(suite: Suite): void {
     assert.deepEqual(await stage.storage.claim(QUEUE, [{ max: 5 }]), { grants: [[]], more: false });
   });
 
+  suite.test(
+    "gives no single task either from a queue that was paused after others were claimed",
+    async (stage) => {
+      await stage.enqueue(...tasks(3));
+      await stage.claimOne({ leaseMs: 60_000 });
+      await stage.claimOne({ leaseMs: 120_000 });
+      await stage.storage.configure(QUEUE, { paused: true });
+
+      const paused = await stage.storage.claim(QUEUE, [{ max: 1, leaseMs: 180_000 }]);
+
+      assert.deepEqual(paused, { grants: [[]], more: false });
+    },
+  );
+
+  suite.test("leaves what did not fit into the asks in its order", async (stage) => {
+    const wanted = [9, 9, 9, 4, 4, 4].map((priority) =>
+      aTask({ priority, payload: '"a payload of 28 bytes ...."' }),
+    );
+    await stage.enqueue(...wanted);
+
+    const reply = await stage.storage.claim(QUEUE, [{ max: 6, bytesMax: 30 }]);
+
+    assert.deepEqual(reply.grants.map(idsOf), [idsOf(wanted).slice(0, 1)]);
+    assert.deepEqual(idsOf(await stage.claimAll()), idsOf(wanted).slice(1));
+  });
+
   suite.test("gives nothing from a paused queue, which takes tasks all the same", async (stage) => {
     await stage.storage.configure(QUEUE, { paused: true });
     await stage.enqueue(...tasks(2));

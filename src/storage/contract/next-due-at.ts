@@ -18,6 +18,24 @@ export function nextDueAtContract(suite: Suite): void {
     assert.deepEqual(await stage.storage.nextDueAt(10), [{ queue: QUEUE, at: scheduled[1]!.runAt }]);
   });
 
+  suite.test(
+    "names an earlier moment as soon as there is one, by schedule, lease or heartbeat",
+    async (stage) => {
+      const named = async () => (await stage.storage.nextDueAt(10))[0]?.at;
+      await stage.enqueue(aTask({ delayMs: 60 * MINUTE }), ...tasks(2));
+
+      const [earlier] = await stage.enqueue(aTask({ delayMs: 30 * MINUTE }));
+      assert.equal(await named(), earlier.runAt);
+      const one = await stage.claimOne({ leaseMs: 20 * MINUTE });
+      assert.equal(await named(), one.lease.expiresAt);
+      const two = await stage.claimOne({ leaseMs: 10 * MINUTE });
+      assert.equal(await named(), two.lease.expiresAt);
+      await stage.storage.heartbeat(QUEUE, [heartbeatOf(one, 5 * MINUTE)]);
+      const { lease } = await stage.taskIn(one.id, "leased");
+      assert.equal(await named(), lease.expiresAt);
+    },
+  );
+
   suite.test("names the end of the earliest lease", async (stage) => {
     await stage.enqueue(...tasks(2), aTask({ delayMs: 60 * MINUTE }));
     const [a, b] = await stage.claim(2, { leaseMs: 5 * MINUTE });
