@@ -2,7 +2,11 @@ import { InvalidRequestError } from "./task/errors.ts";
 
 /** How each kind of setting is read from what stands in the environment, the config file or a flag. */
 export type Durability = "process" | "power" | "none";
-export type StoreChoice = { readonly kind: "folder"; readonly folder: string } | { readonly kind: "memory" };
+export type StoreChoice =
+  | { readonly kind: "folder"; readonly folder: string }
+  | { readonly kind: "memory" }
+  /** `url` may hold a password. */
+  | { readonly kind: "redis"; readonly url: string };
 
 /** A wrong setting; `details` has `field`, `bound` and, unless it is a secret, `value`. */
 export class ConfigError extends InvalidRequestError {}
@@ -15,8 +19,11 @@ export interface Given {
 /** @throws {ConfigError} naming where the value stands, its bound and itself. */
 export type Reader<T> = (given: Given, field: string) => T;
 
+/** What follows is the engine's to read, when it is opened. */
+const REDIS = /^(redis|rediss|valkey|valkeys)([+-](cluster|sentinel))?$/;
+
 export function readStore(given: Given): StoreChoice {
-  const bound = "a folder or memory:";
+  const bound = "a folder, memory: or the address of a Redis";
   const { value } = given;
   if (typeof value !== "string" || value === "") throw refused(given, "store", bound, value);
   if (value === "memory:") return { kind: "memory" };
@@ -25,16 +32,25 @@ export function readStore(given: Given): StoreChoice {
   if (scheme === undefined) return { kind: "folder", folder: value };
   // The rest of such an address may hold a password, so only its scheme is shown.
   const shown = `${scheme}:…`;
-  if (/^(redis|rediss|redis-cluster|redis-sentinel)$/.test(scheme))
-    throw refused(
-      given,
-      "store",
-      `${bound}: this version has no Redis engine, it arrives with a later one`,
-      shown,
-    );
+  if (REDIS.test(scheme)) return { kind: "redis", url: value };
   if (/^https?$/.test(scheme))
     throw refused(given, "store", `${bound}: a running server is named with --url or DIBS_URL`, shown);
   throw refused(given, "store", bound, shown);
+}
+
+/** What the keys of a store in Redis begin with. A brace would decide on the slot of every key in a cluster. */
+export const PREFIX = { pattern: /^[^\s{}]{1,100}$/, bound: "1 to 100 characters without spaces and braces" };
+
+export function readPrefix(given: Given): string {
+  const { value } = given;
+  if (typeof value === "string" && PREFIX.pattern.test(value)) return value;
+  throw refused(given, "prefix", PREFIX.bound, value);
+}
+
+export function readPath(given: Given, field: string): string {
+  const { value } = given;
+  if (typeof value === "string" && value !== "") return value;
+  throw refused(given, field, "the path of a file", value);
 }
 
 export function readHost(given: Given): string {

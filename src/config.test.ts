@@ -35,6 +35,15 @@ describe("readConfig", () => {
     expect(config).toEqual({
       store: { kind: "folder", folder: "./data" },
       durability: "process",
+      prefix: "dibs",
+      redisConnections: 1,
+      redisTlsCa: undefined,
+      redisTlsCert: undefined,
+      redisTlsKey: undefined,
+      strict: false,
+      cache: "auto",
+      cacheTtlMs: 1_000,
+      processes: 1,
       host: "127.0.0.1",
       port: 4510,
       tokens: [],
@@ -80,8 +89,17 @@ describe("readConfig", () => {
 
   it("reads every setting from all three places", () => {
     const values = {
-      store: ["./elsewhere", { kind: "folder", folder: "./elsewhere" }],
+      store: ["redis://db/1", { kind: "redis", url: "redis://db/1" }],
       durability: ["power", "power"],
+      prefix: ["mail", "mail"],
+      redisConnections: ["4", 4],
+      redisTlsCa: ["ca.pem", "ca.pem"],
+      redisTlsCert: ["cert.pem", "cert.pem"],
+      redisTlsKey: ["key.pem", "key.pem"],
+      strict: ["true", true],
+      cache: ["off", "off"],
+      cacheTtlMs: ["250", 250],
+      processes: ["3", 3],
       host: ["0.0.0.0", "0.0.0.0"],
       port: ["0", 0],
       tokens: ["one, two", ["one", "two"]],
@@ -96,10 +114,14 @@ describe("readConfig", () => {
 
     for (const [name, [text, expected]] of Object.entries(values)) {
       const inFile = name === "tokens" ? ["one", "two"] : text;
+      // Each beside a store that has it.
+      const store = name === "durability" ? "./data" : "redis://db";
+      const beside = name === "store" ? {} : { DIBS_STORE: store };
+      const path = file(JSON.stringify({ store, [name]: inFile }));
       const read = [
-        readConfig({ env: {}, flags: { [name]: text } }),
-        readConfig({ env: { [variableOf(name)]: text } }),
-        readConfig({ env: { DIBS_CONFIG: file(JSON.stringify({ [name]: inFile })) } }),
+        readConfig({ env: beside, flags: { [name]: text } }),
+        readConfig({ env: { ...beside, [variableOf(name)]: text } }),
+        readConfig({ env: { DIBS_CONFIG: path } }),
       ];
       for (const { config } of read) expect(config[name as keyof typeof config]).toEqual(expected);
     }
@@ -130,8 +152,12 @@ describe("readConfig", () => {
     ["DIBS_INSECURE", "yes", 'Expected DIBS_INSECURE to be true or false, got "yes"'],
     ["DIBS_HOST", "a b", 'Expected DIBS_HOST to be an IP address or a host name, got "a b"'],
     ["DIBS_URL", "127.0.0.1", 'Expected DIBS_URL to be an http:// or https:// address, got "127.0.0.1"'],
-    ["DIBS_STORE", "", 'Expected DIBS_STORE to be a folder or memory:, got ""'],
-    ["DIBS_STORE", "s3://bucket", 'Expected DIBS_STORE to be a folder or memory:, got "s3:…"'],
+    ["DIBS_STORE", "", 'Expected DIBS_STORE to be a folder, memory: or the address of a Redis, got ""'],
+    [
+      "DIBS_STORE",
+      "s3://bucket",
+      'Expected DIBS_STORE to be a folder, memory: or the address of a Redis, got "s3:…"',
+    ],
     [
       "DIBS_PAYLOAD_BYTES_MAX",
       "0",
@@ -143,16 +169,42 @@ describe("readConfig", () => {
     expect(error.details).toMatchObject({ field: expect.any(String), bound: expect.any(String) });
   });
 
-  it("says that Redis stores arrive later, without showing their password", () => {
-    const error = refusal({ env: { DIBS_STORE: "redis://:hunter2@db:6379" } });
-    expect(error.message).toContain("this version has no Redis engine");
-    expect(JSON.stringify(error.details) + error.message).not.toContain("hunter2");
+  it.each([
+    "redis://:hunter2@db:6379",
+    "rediss://user:p@db/2",
+    "valkey://db",
+    "redis-cluster://a:1,b:2",
+    "redis+cluster://a",
+    "rediss+sentinel://a,b/mymaster",
+  ])("takes the Redis %s as a store", (url) => {
+    expect(readConfig({ env: { DIBS_STORE: url } }).config.store).toEqual({ kind: "redis", url });
   });
 
-  it.each(["DIBS_PREFIX", "DIBS_REDIS_CONNECTIONS", "DIBS_CACHE", "DIBS_CACHE_TTL_MS"])(
-    "says that %s belongs to the Redis store",
-    (name) => expect(refusal({ env: { [name]: "1" } }).message).toContain("configures a Redis store"),
-  );
+  it("leaves durability to Redis", () => {
+    const env = { DIBS_STORE: "redis://:hunter2@db" };
+    const { message } = refusal({ env, flags: { durability: "power" } });
+    expect(message).toContain("durability is Redis's own (its appendonly and appendfsync)");
+    expect(message).not.toContain("hunter2");
+  });
+
+  it("lets one process open a folder, and several a Redis", () => {
+    const flags = { processes: "2" };
+    expect(refusal({ env: {}, flags }).message).toBe(
+      "Expected --processes to be 1 while the store is a folder, which one process opens; several processes share a redis:// store, got 2",
+    );
+    expect(refusal({ env: { DIBS_STORE: "memory:" }, flags }).message).toContain(
+      "while the store is memory:",
+    );
+    expect(readConfig({ env: { DIBS_STORE: "redis://db" }, flags }).config.processes).toBe(2);
+  });
+
+  it("refuses a flag of Redis beside another store, and leaves a variable to whom it concerns", () => {
+    expect(refusal({ env: {}, flags: { prefix: "mail" } }).message).toBe(
+      "Expected --prefix to be left out: it is for a redis:// store",
+    );
+    expect(readConfig({ env: { DIBS_PREFIX: "mail" } }).config.prefix).toBe("mail");
+    expect(refusal({ env: { DIBS_PREFIX: "{mail}" } }).message).toContain("without spaces and braces");
+  });
 
   it("never shows a token in a message", () => {
     const env = { DIBS_TOKENS: "good,hunter 2" };

@@ -8,6 +8,8 @@ import {
   type Reader,
   readBoolean,
   readHost,
+  readPath,
+  readPrefix,
   readStore,
   readToken,
   readTokens,
@@ -25,7 +27,23 @@ import { LIMITS } from "./task/limits.ts";
  */
 export interface Config {
   readonly store: StoreChoice;
+  /** Of the embedded store; that of Redis is Redis's own. */
   readonly durability: Durability;
+  /** What the keys of a store in Redis begin with. */
+  readonly prefix: string;
+  /** Connections for commands to each Redis. */
+  readonly redisConnections: number;
+  /** Paths of PEM files, for a Redis behind TLS. */
+  readonly redisTlsCa: string | undefined;
+  readonly redisTlsCert: string | undefined;
+  readonly redisTlsKey: string | undefined;
+  /** Makes errors of the warnings that a Redis gives reason for at the start. */
+  readonly strict: boolean;
+  /** Whether tasks that are read by id may be kept for a moment, while that pays; Redis only. */
+  readonly cache: "auto" | "off";
+  readonly cacheTtlMs: number;
+  /** Processes that serve one port together; Redis only. */
+  readonly processes: number;
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
@@ -58,6 +76,15 @@ interface Setting<T> {
 const SETTINGS: { readonly [Name in SettingName]: Setting<Config[Name]> } = {
   store: { read: readStore, fallback: Object.freeze({ kind: "folder", folder: "./data" }) },
   durability: { read: oneOf(["process", "power", "none"]), fallback: "process" },
+  prefix: { read: readPrefix, fallback: "dibs" },
+  redisConnections: { read: wholeNumber(1, 16), fallback: 1 },
+  redisTlsCa: { read: readPath, fallback: undefined },
+  redisTlsCert: { read: readPath, fallback: undefined },
+  redisTlsKey: { read: readPath, fallback: undefined },
+  strict: { read: readBoolean, fallback: false },
+  cache: { read: oneOf(["auto", "off"]), fallback: "auto" },
+  cacheTtlMs: { read: wholeNumber(1, 60_000), fallback: 1_000 },
+  processes: { read: wholeNumber(1, 64), fallback: 1 },
   host: { read: readHost, fallback: "127.0.0.1" },
   port: { read: wholeNumber(0, 65_535), fallback: 4510 },
   tokens: { read: readTokens, fallback: [] },
@@ -83,8 +110,17 @@ export function flagOf(setting: string): string {
 
 const BY_VARIABLE = new Map(SETTING_NAMES.map((name) => [variableOf(name), name]));
 const CONFIG_VARIABLE = "DIBS_CONFIG";
-const OF_REDIS = new Set(["DIBS_PREFIX", "DIBS_REDIS_CONNECTIONS", "DIBS_CACHE", "DIBS_CACHE_TTL_MS"]);
-const OF_REDIS_KEYS = new Set(["prefix", "redisConnections", "cache", "cacheTtlMs"]);
+/** A flag of these beside another store is a mistake; a variable may be meant for other commands. */
+const OF_REDIS: readonly SettingName[] = [
+  "prefix",
+  "redisConnections",
+  "redisTlsCa",
+  "redisTlsCert",
+  "redisTlsKey",
+  "strict",
+  "cache",
+  "cacheTtlMs",
+];
 /** What `dibs work --exec` tells its command, which may well be dibs again. */
 const OF_A_TASK = new Set(["DIBS_TASK_ID", "DIBS_ATTEMPT", "DIBS_FENCE", "DIBS_QUEUE"]);
 /** Settings of the project's own tests and benchmarks, which may start a server with their whole environment. */
@@ -125,6 +161,7 @@ export function readConfig(sources: ConfigSources = {}): ReadConfig {
     ...readFlags(flags),
   ]);
   const config = resolve(given);
+  refuseFlagsOfRedis(config.store, flags);
   const warnings =
     ignored.length === 0
       ? []
@@ -132,6 +169,17 @@ export function readConfig(sources: ConfigSources = {}): ReadConfig {
           `Ignored ${ignored.join(", ")}: Kubernetes sets such variables for a Service; they are no settings of dibs.`,
         ];
   return { config, warnings };
+}
+
+/** What the settings say of TLS, by the names of Node; undefined when they say nothing. */
+export function tlsOf(config: Config): { ca?: string; cert?: string; key?: string } | undefined {
+  const { redisTlsCa: ca, redisTlsCert: cert, redisTlsKey: key } = config;
+  const tls = {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+  return Object.keys(tls).length === 0 ? undefined : tls;
 }
 
 /** The environment for a command run for a task: this process's own, and `extra`. */
@@ -148,6 +196,15 @@ function resolve(given: ReadonlyMap<SettingName, Given>): Config {
   const config: Config = {
     store,
     durability: durabilityOf(store, given.get("durability"), read("durability")),
+    prefix: read("prefix"),
+    redisConnections: read("redisConnections"),
+    redisTlsCa: read("redisTlsCa"),
+    redisTlsCert: read("redisTlsCert"),
+    redisTlsKey: read("redisTlsKey"),
+    strict: read("strict"),
+    cache: read("cache"),
+    cacheTtlMs: read("cacheTtlMs"),
+    processes: processesOf(store, given.get("processes"), read("processes")),
     host: read("host"),
     port: read("port"),
     tokens: Object.freeze(read("tokens")),
@@ -162,9 +219,26 @@ function resolve(given: ReadonlyMap<SettingName, Given>): Config {
 }
 
 function durabilityOf(store: StoreChoice, given: Given | undefined, durability: Durability): Durability {
-  if (store.kind !== "memory") return durability;
-  if (given === undefined || durability === "none") return "none";
+  if (store.kind === "folder" || given === undefined) return store.kind === "memory" ? "none" : durability;
+  if (store.kind === "redis") {
+    const bound = "left out: with a Redis store durability is Redis's own (its appendonly and appendfsync)";
+    throw refused(given, "durability", bound, durability);
+  }
+  if (durability === "none") return durability;
   throw refused(given, "durability", "none while the store is memory:, which has no disk", durability);
+}
+
+function processesOf(store: StoreChoice, given: Given | undefined, processes: number): number {
+  if (processes === 1 || given === undefined || store.kind === "redis") return processes;
+  const bound = `1 while the store is ${store.kind === "folder" ? "a folder, which one process opens" : "memory:"}; several processes share a redis:// store`;
+  throw refused(given, "processes", bound, processes);
+}
+
+function refuseFlagsOfRedis(store: StoreChoice, flags: FlagValues): void {
+  const name = store.kind === "redis" ? undefined : OF_REDIS.find((each) => flags[each] !== undefined);
+  if (name === undefined) return;
+  const bound = "left out: it is for a redis:// store";
+  throw refused({ value: flags[name], name: flagOf(name) }, name, bound);
 }
 
 function readEnvironment(env: Environment) {
@@ -174,7 +248,6 @@ function readEnvironment(env: Environment) {
     if (value === undefined || !name.startsWith("DIBS_")) continue;
     if (name === CONFIG_VARIABLE || OF_A_TASK.has(name) || OF_TESTS.test(name)) continue;
     if (isOfKubernetes(name, value)) ignored.push(name);
-    else if (OF_REDIS.has(name)) throw ofRedis(name);
     else given.push([settingOfVariable(name), { value, name }]);
   }
   return { given, ignored: ignored.sort(), file: env[CONFIG_VARIABLE] };
@@ -199,7 +272,6 @@ function readFlags(flags: FlagValues): [SettingName, Given][] {
 
 function readFile(path: string): [SettingName, Given][] {
   return Object.entries(parseFile(path)).map(([key, value]) => {
-    if (OF_REDIS_KEYS.has(key)) throw ofRedis(`${key} in ${path}`);
     if (!(SETTING_NAMES as readonly string[]).includes(key))
       throw unknown(`key in ${path}`, key, SETTING_NAMES);
     return [key as SettingName, { value, name: `${key} in ${path}` }];
@@ -230,12 +302,6 @@ function parseFile(path: string): object {
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   throw wrong(`it holds ${Array.isArray(value) ? "an array" : typeof value}`);
-}
-
-function ofRedis(name: string): ConfigError {
-  return new ConfigError(`${name} configures a Redis store, which this version does not have: remove it`, {
-    details: { field: name, bound: "absent" },
-  });
 }
 
 function unknown(kind: string, name: string, known: readonly string[]): ConfigError {

@@ -53,9 +53,17 @@ describe("connect", () => {
     await expect(dibs.queues()).rejects.toThrow(/http:\/\/127\.0\.0\.1:9: connection refused; is the server/);
   });
 
+  it("says that no Redis is there, and keeps the password to itself", async () => {
+    const refused = connect("redis://:hunter2@127.0.0.1:9");
+
+    await expect(refused).rejects.toBeInstanceOf(StorageUnavailableError);
+    await expect(refused).rejects.toThrow(/127\.0\.0\.1:9/);
+    await expect(refused).rejects.not.toThrow(/hunter2/);
+  });
+
   it.each([
-    ["redis://127.0.0.1:6379", /redis: comes with the Redis engine/],
-    ["redis-cluster://a:1,b:2", /redis-cluster: comes with the Redis engine/],
+    ["redis://a:1,b:2", /names several servers: say redis\+cluster/],
+    ["redis+sentinel://a", /lacks the name of the master/],
     ["data", /Expected a place to connect to: .*got "data"/],
     ["ftp://127.0.0.1", /Expected a place/],
     ["http://", /Expected a URL/],
@@ -74,6 +82,17 @@ describe("connect", () => {
     ["./never-made", { durability: "fsync" }, /Expected durability to be process, power or none, got fsync/],
     ["memory:", { payloadBytesMax: 0 }, /Expected payloadBytesMax to be a whole number from 1 to 16777216/],
     ["http://127.0.0.1:9", { token: "a\nb" }, /Expected token to be printable ASCII/],
+    ["redis://127.0.0.1:9", { durability: "power" }, /durability is Redis's own, set by its appendonly/],
+    [
+      "redis://127.0.0.1:9",
+      { token: "t" },
+      /Redis has no option token; it knows prefix, connections, strict/,
+    ],
+    ["redis://127.0.0.1:9", { prefix: "{a}" }, /prefix to be 1 to 100 characters without spaces and braces/],
+    ["redis://127.0.0.1:9", { connections: 17 }, /connections to be a whole number from 1 to 16/],
+    ["redis://127.0.0.1:9", { strict: "yes" }, /Expected strict to be true or false, got "yes"/],
+    ["redis://127.0.0.1:9", { cache: "on" }, /Expected cache to be auto or off, got "on"/],
+    ["rediss://127.0.0.1:9", { tls: { pfx: "x" } }, /tls has no option pfx/],
   ])("refuses for %s the options %o", async (url, options, message) => {
     await expect(connect(url, options as never)).rejects.toThrow(message);
   });

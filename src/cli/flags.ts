@@ -6,8 +6,17 @@ import { EXIT_CODES_HELP } from "./exit.ts";
 /** Flags that several commands share, said once. */
 
 const SETTING_FLAGS: Readonly<Record<SettingName | "config", readonly [value: string, help: string]>> = {
-  store: ["<folder|memory:>", "where the tasks are (default: ./data)"],
+  store: ["<place>", "where the tasks are: a folder, memory: or redis://… (default: ./data)"],
   durability: ["<mode>", "what an acknowledged task survives: process, power or none (default: process)"],
+  prefix: ["<text>", "what the keys in Redis begin with (default: dibs)"],
+  redisConnections: ["<number>", "connections for commands to each Redis (default: 1)"],
+  redisTlsCa: ["<file>", "authorities to trust for rediss://, PEM"],
+  redisTlsCert: ["<file>", "certificate to show a rediss:// that asks for one, PEM"],
+  redisTlsKey: ["<file>", "its key, PEM"],
+  strict: ["", "make errors of the warnings about how Redis is set up"],
+  cache: ["<mode>", "keep tasks read by id for a moment while it pays: auto or off (default: auto)"],
+  cacheTtlMs: ["<ms>", "how old such a task may be (default: 1000)"],
+  processes: ["<number>", "processes that share the port, with a Redis store (default: 1)"],
   host: ["<address>", "address to listen on (default: 127.0.0.1)"],
   port: ["<number>", "port to listen on, 0 for any free one (default: 4510)"],
   tokens: ["<list>", "tokens that callers must show, separated by commas; better in the environment"],
@@ -32,7 +41,12 @@ export function withSettings(command: Command, names: readonly (SettingName | "c
 /** Adds the flags that say where the tasks are: a server, or a store opened in this process. */
 export function withTarget(command: Command): Command {
   withSettings(command, ["url", "token"]);
-  return command.option("--store <folder>", "open this folder instead of talking to a server");
+  return command
+    .option("--store <place>", "open this folder or redis://… instead of talking to a server")
+    .option(
+      "--prefix <text>",
+      "with a redis:// store: what its keys begin with (default: dibs) [DIBS_PREFIX]",
+    );
 }
 
 /** Adds examples and the exit codes to a command's help; `codes` says what this command means by them. */

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import type { Config } from "../config.ts";
+import { type Config, tlsOf } from "../config.ts";
 import type { ServerLogger } from "../http/logger.ts";
 import type { DibsServer } from "../http/server.ts";
-import type { EmbeddedStorage } from "../storage/embedded/embedded-storage.ts";
+import type { Storage } from "../storage/storage.ts";
 import { CommandFailed, type ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { exitCodeAfter, interruption, perform, type Session, type SessionFlags } from "./session.ts";
@@ -20,6 +20,15 @@ export function addServe(dibs: Command): void {
     withSettings(command, [
       "store",
       "durability",
+      "prefix",
+      "redisConnections",
+      "redisTlsCa",
+      "redisTlsCert",
+      "redisTlsKey",
+      "strict",
+      "cache",
+      "cacheTtlMs",
+      "processes",
       "host",
       "port",
       "tokens",
@@ -32,6 +41,7 @@ export function addServe(dibs: Command): void {
       "dibs serve",
       "dibs serve --store /var/lib/dibs --durability power",
       "DIBS_TOKENS=s3cret dibs serve --host 0.0.0.0",
+      "dibs serve --store redis://127.0.0.1:6379 --processes 4",
     ],
     "0 after a drained SIGTERM, 130 after a drained Ctrl-C; a second signal exits at once, 143 or 130",
   );
@@ -39,12 +49,23 @@ export function addServe(dibs: Command): void {
 
 export interface RunningServer {
   readonly url: string;
+  /** Where the tasks are, without secrets, and what an acknowledged call survives there. */
+  readonly store: OpenStore["shown"];
   /** Drains the server, then closes broker and store. Idempotent. */
   close(): Promise<void>;
 }
 
 export interface StartOptions {
   readonly logger: ServerLogger;
+  /** Told what the operator of a Redis should know. */
+  readonly onWarning?: (text: string) => void;
+}
+
+interface OpenStore {
+  readonly storage: Storage;
+  readonly shown: { readonly place: string; readonly durability: string; readonly text: string };
+  /** For whoever asks the store who serves it. */
+  setUrl(url: string): Promise<void>;
 }
 
 /**
@@ -52,7 +73,7 @@ export interface StartOptions {
  * later part fails.
  *
  * @throws {CommandFailed} when the port is taken, saying what to do.
- * @throws {StorageUnavailableError} when another process holds the folder.
+ * @throws {StorageUnavailableError} when another process holds the folder, or Redis cannot be used.
  */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   // Loaded here and not above: the other commands start in half the time without them.
@@ -60,33 +81,80 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const { createServer } = await import("../http/server.ts");
   const { assertLoopback } = await import("../http/loopback.ts");
   if (config.tokens.length === 0 && !config.insecure) assertLoopback(config.host);
-  const storage = await openStorage(config, options);
-  const broker = await orClose(storage, () =>
-    Broker.open(storage, { payloadBytesMax: config.payloadBytesMax, logger: options.logger }),
+  const store = await openStore(config, options);
+  const broker = await orClose(store.storage, () =>
+    Broker.open(store.storage, {
+      payloadBytesMax: config.payloadBytesMax,
+      logger: options.logger,
+      cache: { mode: config.store.kind === "redis" ? config.cache : "off", ttlMs: config.cacheTtlMs },
+    }),
   );
   return orClose(broker, async () => {
     const { tokens, insecure } = config;
     const server = await createServer(broker, { tokens, insecure, logger: options.logger });
     const url = await listen(server, config);
-    await storage.setUrl(url);
-    return { url, close: once(() => server.close().finally(() => broker.close())) };
+    await store.setUrl(url);
+    return { url, store: store.shown, close: once(() => server.close().finally(() => broker.close())) };
   });
 }
 
-async function openStorage(config: Config, { logger }: StartOptions): Promise<EmbeddedStorage> {
+function openStore(config: Config, options: StartOptions): Promise<OpenStore> {
+  return config.store.kind === "redis"
+    ? openRedis(config, config.store.url, options)
+    : openEmbedded(config, options);
+}
+
+async function openEmbedded(config: Config, { logger }: StartOptions): Promise<OpenStore> {
   const { EmbeddedStorage } = await import("../storage/embedded/embedded-storage.ts");
+  const { store, durability } = config;
   // Without durability nothing is to be found on disk later, so there is no folder to hold.
-  const inMemory = config.store.kind === "memory" || config.durability === "none";
-  return EmbeddedStorage.open({
-    ...(config.store.kind === "folder" && !inMemory && { folder: config.store.folder }),
-    durability: config.durability,
+  const inMemory = store.kind === "memory" || durability === "none";
+  const storage = await EmbeddedStorage.open({
+    ...(store.kind === "folder" && !inMemory && { folder: store.folder }),
+    durability,
     tasksMax: config.tasksMax,
     onWait: (reason) => logger.warn({}, reason),
     onProgress: (done, total) => logger.debug({ done, total }, "Reading the journal"),
     onCut: (cut) => logger.warn({}, cut),
     onTrouble: (err) => logger.error({ err }, "The store is in trouble"),
   });
+  const place = store.kind === "folder" ? store.folder : "memory:";
+  const shown = { place, durability, text: embeddedText(config) };
+  return { storage, shown, setUrl: (url) => storage.setUrl(url) };
 }
+
+async function openRedis(
+  config: Config,
+  url: string,
+  { logger, onWarning }: StartOptions,
+): Promise<OpenStore> {
+  const [{ RedisStorage }, { parseRedisUrl }] = await Promise.all([
+    import("../storage/redis/redis-storage.ts"),
+    import("../storage/redis/link/redis-url.ts"),
+  ]);
+  const { prefix, redisConnections: connections, strict } = config;
+  const place = parseRedisUrl(url).shown;
+  const tls = tlsOf(config);
+  const survivals = new Set<string>();
+  const storage = await RedisStorage.open({
+    url,
+    prefix,
+    connections,
+    strict,
+    ...(tls !== undefined && { tls }),
+    onWarning: (text) => {
+      logger.warn({}, text);
+      onWarning?.(text);
+    },
+    onSurvival: (text) => survivals.add(text),
+  });
+  const keys = prefix === DEFAULT_PREFIX ? "" : `, prefix ${prefix}`;
+  const durability = [...survivals].join(" or ");
+  const shown = { place, durability, text: `store ${place}${keys}, ${durability}` };
+  return { storage, shown, setUrl: async () => {} };
+}
+
+const DEFAULT_PREFIX = "dibs";
 
 async function orClose<T>(opened: { close(): Promise<void> }, next: () => Promise<T>): Promise<T> {
   try {
@@ -129,19 +197,18 @@ async function serve({ config, output, signal }: Session): Promise<ExitCode> {
   const { destination, pino } = await import("pino");
   // Synchronous, so that the last words of a process that fails are not lost with it.
   const logger = pino({ level: config.logLevel }, destination({ fd: 2, sync: true }));
-  const server = await startServer(config, { logger });
-  const { store, durability } = config;
-  const place = store.kind === "memory" ? "memory:" : store.folder;
+  const server = await startServer(config, { logger, onWarning: (text) => output.warn(text) });
+  const { place, durability, text } = server.store;
   output.emit({ event: "ready", url: server.url, store: place, durability, pid: process.pid });
-  output.print(`dibs is ready at ${server.url}  (${storeText(config)}; ${guardText(config)}; Ctrl-C stops)`);
+  output.print(`dibs is ready at ${server.url}  (${text}; ${guardText(config)}; Ctrl-C stops)`);
   const interrupted = await interruption(signal);
   output.note("Draining; once more exits at once.");
   await server.close();
   return exitCodeAfter(interrupted);
 }
 
-function storeText({ store, durability }: Config): string {
-  if (store.kind === "memory") return "in memory, nothing survives a restart";
+function embeddedText({ store, durability }: Config): string {
+  if (store.kind !== "folder") return "in memory, nothing survives a restart";
   if (durability === "none") return "in memory because durability is none, nothing survives a restart";
   return `store ${store.folder}, durability ${durability}`;
 }

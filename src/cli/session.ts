@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Config, type FlagValues, readConfig } from "../config.ts";
+import { type Config, type FlagValues, readConfig, tlsOf } from "../config.ts";
+import type { RedisConnectOptions } from "../connect.ts";
 import type { Connection } from "../sdk/connection.ts";
 import { ConnectionLostError, type DibsError } from "../task/errors.ts";
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
@@ -75,7 +76,7 @@ async function attempt(
   for (const warning of warnings) output.warn(warning);
   let opened: Promise<Connection> | undefined;
   const connection = () => {
-    opened ??= connect(flags, config, options.makesStore === true);
+    opened ??= connect(flags, config, output, options.makesStore === true);
     return opened;
   };
   try {
@@ -91,18 +92,38 @@ async function attempt(
 
 async function connect(
   flags: SessionFlags,
-  { url, token, store, durability }: Config,
+  config: Config,
+  output: Output,
   makesStore: boolean,
 ): Promise<Connection> {
+  const { url, token, store, durability } = config;
   if (flags.store !== undefined && flags.url !== undefined)
     throw new UsageError("--url and --store name two places: give one of them");
+  if (flags.prefix !== undefined && flags.store === undefined)
+    throw new UsageError("--prefix is that of a store in Redis: give --store redis://… too");
   const { openConnection } = await import("../connect.ts");
+  const onWarning = (text: string) => output.warn(text);
   // Only the flag opens a store here: the one of DIBS_STORE is the server's.
   if (flags.store === undefined) return openConnection(url, token === undefined ? {} : { token });
-  if (store.kind === "memory") return openConnection("memory:");
+  if (store.kind === "memory") return openConnection("memory:", {}, onWarning);
+  if (store.kind === "redis") return openConnection(store.url, redisOptions(config), onWarning);
   const folder = resolve(store.folder);
   if (!makesStore && !existsSync(folder)) throw new UsageError(`There is no store at ${folder}`);
-  return openConnection(folder, { durability });
+  return openConnection(folder, { durability }, onWarning);
+}
+
+function redisOptions(config: Config): RedisConnectOptions {
+  const { prefix, redisConnections, strict, payloadBytesMax, cache, cacheTtlMs } = config;
+  const tls = tlsOf(config);
+  return {
+    prefix,
+    connections: redisConnections,
+    strict,
+    payloadBytesMax,
+    cache,
+    cacheTtlMs,
+    ...(tls !== undefined && { tls }),
+  };
 }
 
 function failure(output: Output, error: unknown, flags: SessionFlags): ExitCode {

@@ -89,7 +89,9 @@ describe("what survives", () => {
   });
 
   it("is told as far as it is known", () => {
-    expect(survivalOf(facts(undefined, { aof_enabled: "1" }))).toBe("Redis keeps an append-only file of them");
+    expect(survivalOf(facts(undefined, { aof_enabled: "1" }))).toBe(
+      "Redis keeps an append-only file of them",
+    );
     expect(survivalOf(facts(undefined))).toBe("how durable they are is Redis's to say");
   });
 });
