@@ -14,6 +14,7 @@ import { redisDepth } from "./redis-depth.ts";
 import { redisHttpClaim, redisHttpOpenLoop } from "./redis-http.ts";
 import { redisIdle } from "./redis-idle.ts";
 import { redisLayouts } from "./redis-layouts.ts";
+import { redisLongest } from "./redis-longest.ts";
 import { redisPool } from "./redis-pool.ts";
 import { redisStart } from "./redis-start.ts";
 import { redisTracking } from "./redis-tracking.ts";
@@ -32,6 +33,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   redisHttpOpenLoop,
   redisIdle,
   redisLayouts,
+  redisLongest,
   redisPool,
   redisStart,
   redisTracking,

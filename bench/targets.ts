@@ -43,5 +43,6 @@ export const TARGETS = {
   redisDepthServer: atMost("Redis claim server time at 1M pending", "× 1k", 1.2, 1.1),
   redisBytesATask: atMost("Redis bytes per pending task beyond the payload", "bytes", 220, 120),
   idleCommands: atMost("commands a second with 1,000 parked claims", "/s", 2, 1),
+  longestStep: atMost("longest step of an operator or a loop in Redis at 1M tasks", "ms", 5, 5),
   recoveryP99: atMost("redelivery after kill -9 of a worker, P99 beyond the lease", "ms", 100, 100),
 } as const;
