@@ -32,7 +32,7 @@ export class HandMade {
     const sent = items.map(enqueueOf);
     const enqueued = sent.map(({ number, delayMs = 0 }) => ({
       id: idOf(number),
-      runAt: EPOCH + at + 1 + delayMs,
+      runAt: this.#tasks.get(number)?.runAt ?? EPOCH + at + 1 + delayMs,
     }));
     for (const each of sent) this.#put(each, at);
     return this.call("producer", at, { verb: "enqueue", items: sent }, { enqueued });

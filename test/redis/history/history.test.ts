@@ -463,6 +463,18 @@ const GOOD: readonly (readonly [
     (history) => history.tryEnqueue(0, { number: 1 }, { ...UNAVAILABLE, applied: "no" }),
   ],
   [
+    "an enqueue that is sent again with its key, and happened the first time",
+    (history) =>
+      history
+        .tryEnqueue(0, { number: 1, delayMs: 100, idempotencyKey: "k" }, UNAVAILABLE)
+        .enqueue(50, { number: 2 })
+        .enqueue(90, { number: 1, delayMs: 100, idempotencyKey: "k" })
+        .claim("a", 101, { number: 1, fence: 1 })
+        .claim("a", 110, { number: 2, fence: 2 })
+        .end("a", 120, "complete", 1, 1)
+        .end("a", 130, "complete", 2, 2),
+  ],
+  [
     "enqueues that were not answered, one of which happened",
     (history) =>
       history.tryEnqueue(0, { number: 1 }).tryEnqueue(5, { number: 2 }).shows(2, { state: "ready" }),
@@ -567,7 +579,7 @@ describe("the checker of histories", () => {
       .end("b", 1_060, "complete", 1, 2);
 
     expect(checkHistory(history.calls, history.snapshot()).redeliveries).toEqual([
-      { readyMs: 19, claimedMs: 41 },
+      { queue: "emails", readyMs: 19, claimedMs: 41 },
     ]);
   });
 });

@@ -2,6 +2,7 @@ import type { Hold, Stories } from "./story.ts";
 
 /** A task whose holder let it lie: how long after the end of its lease, milliseconds of the store's clock. */
 export interface Redelivery {
+  readonly queue: string;
   /** Until it was ready again. */
   readonly readyMs: number;
   /** Until somebody had it, which also depends on what else was ready. */
@@ -18,7 +19,8 @@ export function redeliveries({ tasks }: Stories): Redelivery[] {
       const isEnded = hold.endings.some(({ verdict }) => verdict !== "refused");
       if (!isPlain || isEnded) return [];
       const end = Math.max(hold.grant.expiresAt, ...hold.beats.map(({ expiresAt }) => expiresAt ?? 0));
-      return [{ readyMs: next.grant.runAt - end, claimedMs: next.grant.claimedAt - end }];
+      const { queue } = next.grant;
+      return [{ queue, readyMs: next.grant.runAt - end, claimedMs: next.grant.claimedAt - end }];
     });
   });
 }

@@ -70,7 +70,7 @@ export interface Enqueued extends Deed {
 /** All that is known of one task, or of one enqueue that nobody saw come to anything. */
 export interface Story {
   readonly id: string;
-  /** More than one when it was sent again with its key. */
+  /** In the order of their beginnings; more than one when it was sent again with its key. */
   readonly enqueues: Enqueued[];
   /** In the order of their fences. */
   readonly holds: Hold[];
@@ -80,7 +80,7 @@ export interface Story {
 export interface Stories {
   readonly tasks: ReadonlyMap<string, Story>;
   /** By number: enqueues that were never answered with an id, and of which nobody saw a task. */
-  readonly open: ReadonlyMap<number, Enqueued>;
+  readonly open: ReadonlyMap<number, readonly Enqueued[]>;
   /** Claims of which nobody knows what they took, by queue: when they were sent, earliest first. */
   readonly unheard: ReadonlyMap<string, readonly Moment[]>;
   /** What the calls themselves show to be wrong. */
@@ -98,7 +98,7 @@ export function tellStories(calls: readonly Call[], losses: readonly Loss[]): St
 
 class Teller {
   readonly #tasks = new Map<string, Story>();
-  readonly #open = new Map<number, Enqueued>();
+  readonly #open = new Map<number, Enqueued[]>();
   readonly #unheard = new Map<string, Moment[]>();
   readonly #holds = new Map<string, Hold>();
   readonly #faults: string[] = [];
@@ -118,10 +118,11 @@ class Teller {
     return { tasks: this.#tasks, open: this.#open, unheard: this.#unheard, faults: this.#faults };
   }
 
-  /** A task that was claimed although its enqueue was never answered: so it happened. */
+  /** Which of the enqueues of a number made its task is open, when one that came first was not answered. */
   #adopt({ enqueues, holds }: Story): void {
-    const enqueue = this.#open.get(holds[0]?.grant.number ?? -1);
-    if (enqueues.length === 0 && enqueue !== undefined) enqueues.push(enqueue);
+    const number = enqueues[0]?.sent.number ?? holds[0]?.grant.number ?? -1;
+    enqueues.push(...(this.#open.get(number) ?? []));
+    enqueues.sort((a, b) => a.invoked - b.invoked);
   }
 
   #checkNumbers(): void {
@@ -149,7 +150,8 @@ class Teller {
       const deed = { ...this.#deed(call, error), sent, call, place };
       if (answer !== undefined && "id" in answer)
         this.#story(answer.id).enqueues.push({ ...deed, ...answer });
-      else if (deed.verdict === "unknown") this.#open.set(sent.number, deed);
+      else if (deed.verdict === "unknown")
+        this.#open.set(sent.number, [...(this.#open.get(sent.number) ?? []), deed]);
     }
   }
 
