@@ -165,29 +165,32 @@ describe("a claim that is parked", () => {
     expect(ms).toBeLessThan(SAFETY_MS);
   });
 
-  it.each(["another process"])("passes a wake-up by %s on when it has no more use for it", async (where) => {
-    const url = await redisUrl();
-    const prefix = freshPrefix();
-    const first = await brokerAt(url, prefix);
-    const second = await brokerAt(url, prefix);
-    const there = where === "its own" ? first : await brokerAt(url, prefix);
-    const ms = await elapsed(async () => {
-      for (let round = 0; round < 10; round += 1) {
-        // The first to be woken at both queues, and it takes from one.
-        const wide = await parked(first, [EMAILS, RENDERS]);
-        const narrow = [await parked(second, [EMAILS]), await parked(second, [RENDERS])];
+  it.each(["another process", "its own"])(
+    "passes a wake-up by %s on when it has no more use for it",
+    async (where) => {
+      const url = await redisUrl();
+      const prefix = freshPrefix();
+      const first = await brokerAt(url, prefix);
+      const second = await brokerAt(url, prefix);
+      const there = where === "its own" ? first : await brokerAt(url, prefix);
+      const ms = await elapsed(async () => {
+        for (let round = 0; round < 10; round += 1) {
+          // The first to be woken at both queues, and it takes from one.
+          const wide = await parked(first, [EMAILS, RENDERS]);
+          const narrow = [await parked(second, [EMAILS]), await parked(second, [RENDERS])];
 
-        await there.enqueueMany([EMAILS, RENDERS, EMAILS, RENDERS].map((queue) => anEnqueue({ queue })));
+          await there.enqueueMany([EMAILS, RENDERS, EMAILS, RENDERS].map((queue) => anEnqueue({ queue })));
 
-        const tasks = await tasksOf([wide, ...narrow]);
-        tasks.push(...(await there.claim(aClaim({ queues: [EMAILS, RENDERS] }))));
-        await there.settle(tasks.map(completed));
-        expect(tasks.length).toBe(4);
-      }
-    });
+          const tasks = await tasksOf([wide, ...narrow]);
+          tasks.push(...(await there.claim(aClaim({ queues: [EMAILS, RENDERS] }))));
+          await there.settle(tasks.map(completed));
+          expect(tasks.length).toBe(4);
+        }
+      });
 
-    expect(ms).toBeLessThan(SAFETY_MS + SLACK_MS);
-  });
+      expect(ms).toBeLessThan(SAFETY_MS + SLACK_MS);
+    },
+  );
 
   it("has its task within the safety look when every message is lost", async () => {
     const server = await ownRedis();

@@ -76,9 +76,11 @@ export class WakeUps {
    * pipeline. False when nobody waits.
    */
   tellEarly(queue: QueueName): boolean {
-    const isWaiting = this.#waiting.has(queue);
-    if (isWaiting) this.tell({ kind: "ready", queue });
-    return isWaiting;
+    if (!this.#waiting.has(queue)) return false;
+    // Should they leave without having claimed, the script has taken this process out in vain.
+    this.#owed.add(queue);
+    this.tell({ kind: "ready", queue });
+    return true;
   }
 
   /** Tells of ready tasks once the call that made them has answered. */
