@@ -125,7 +125,10 @@ describe("a wrong command line", () => {
     [["queues", "list", "--url", "http://127.0.0.1:1", "--store", "./x"], /name two places/],
     [["queues", "list", "--url", "nowhere"], /Expected --url to be an http/],
     [["serve", "--port", "70000"], /Expected --port to be a whole number from 0 to 65535, got "70000"/],
-    [["serve", "--store", "redis://x"], /this version has no Redis engine/],
+    [["serve", "--store", "redis://a,b"], /names several servers: say redis\+cluster:\/\//],
+    [["serve", "--store", "redis://x", "--durability", "power"], /durability is Redis's own/],
+    [["serve", "--processes", "2"], /--processes to be 1 while the store is a folder/],
+    [["queues", "list", "--prefix", "mail"], /--prefix to be left out: it is for a redis:\/\/ store/],
     [["serve", "--host", "0.0.0.0"], /set DIBS_TOKENS, or say --insecure/],
   ])("dibs %j exits with 2 and says why", async (args, why) => {
     const { code, stdout, stderr } = await dibs(args);

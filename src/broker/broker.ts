@@ -7,6 +7,7 @@ import type { ClaimedTask, Task, TaskState } from "../task/task.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import { assembled, type Parts } from "./parts.ts";
+import { NO_PEERS, type OwnFigures, type Peers } from "./peers.ts";
 import type {
   ClaimRequest,
   EnqueueRequest,
@@ -35,6 +36,8 @@ export interface BrokerOptions {
   readonly callsInFlight?: number;
   /** Keeps tasks that were read by id, for a store behind a network. Default: off, right for one in the process. */
   readonly cache?: TaskCacheOptions;
+  /** Other processes of the same server, whose figures are added to those of this one. Default: none. */
+  readonly peers?: Peers;
 }
 
 export interface Readiness {
@@ -84,6 +87,7 @@ export class Broker {
       logger: options.logger ?? SILENT,
       callsInFlight: options.callsInFlight ?? storage.callsInFlight,
       cache: options.cache ?? { mode: "off" },
+      peers: options.peers ?? NO_PEERS,
     });
     // The first real claim must not pay for what an engine prepares at its first one.
     await parts.calls.run("claim", () => storage.claim(WARM_UP, [{ max: 0 }]));
@@ -221,6 +225,16 @@ export class Broker {
 
   get metrics(): BrokerMetrics {
     return this.#parts.metrics;
+  }
+
+  /** What this broker alone knows, for its peers. */
+  get figures(): OwnFigures {
+    const { queues, metrics } = this.#parts;
+    return {
+      queue: (queue) => queues.figures(queue),
+      waiting: () => queues.waiting(),
+      metrics: () => metrics.part(),
+    };
   }
 
   /** Whether this broker should be sent work: the engine is well, the loops run, and it does not drain. */

@@ -1,5 +1,6 @@
-import { type Metric, Registry } from "prom-client";
+import { AggregatorRegistry, type Metric, Registry } from "prom-client";
 import type { Histogram } from "./histogram.ts";
+import type { MetricFamily, MetricsPart } from "./peers.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -16,7 +17,9 @@ export interface Family {
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
   /** How the values of several processes become one. Default: their sum. */
-  readonly aggregator?: "sum" | "average";
+  readonly aggregator?: "sum" | "average" | "max";
+  /** Read from the store, and so the same in every process. */
+  readonly isOfStore?: boolean;
   /** Called for each scrape. */
   readonly samples: () => readonly Sample[] | Promise<readonly Sample[]>;
 }
@@ -27,20 +30,37 @@ export interface Family {
  */
 export class Exposition {
   readonly #registry = new Registry();
+  readonly #families: Family[] = [];
 
   get contentType(): string {
     return this.#registry.contentType;
   }
 
-  add({ name, help, type, aggregator = "sum", samples }: Family): void {
-    const get = async () => ({ name, help, type, aggregator, values: await samples() });
+  add(family: Family): void {
+    this.#families.push(family);
+    const get = () => valuesOf(family);
     // What a registry asks of a metric is these two fields; its types name its own four classes.
-    this.#registry.registerMetric({ name, get } as unknown as Metric);
+    this.#registry.registerMetric({ name: family.name, get } as unknown as Metric);
+  }
+
+  /** Those families that processes of one server add up. */
+  part(): Promise<MetricsPart> {
+    return Promise.all(this.#families.filter(({ isOfStore }) => isOfStore !== true).map(valuesOf));
+  }
+
+  /** The text of this process and the parts of others together. */
+  async renderWith(parts: readonly MetricsPart[]): Promise<string> {
+    const own = await Promise.all(this.#families.map(valuesOf));
+    return AggregatorRegistry.aggregate([own, ...parts].map((part) => [...part])).metrics();
   }
 
   render(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+async function valuesOf({ name, help, type, aggregator = "sum", samples }: Family): Promise<MetricFamily> {
+  return { name, help, type, aggregator, values: await samples() };
 }
 
 /** The lines of a histogram: cumulative buckets, sum and count. */

@@ -4,6 +4,7 @@ import { TASK_STATES } from "../task/task.ts";
 import { Exposition, type Family, histogramSamples, type Sample } from "./exposition.ts";
 import type { Histogram } from "./histogram.ts";
 import type { Meters, QueueMeter, VerbMeter } from "./meters.ts";
+import { type MetricsPart, NO_PEERS, type Peers } from "./peers.ts";
 import type { QueueSnapshots } from "./queue-snapshots.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import type { TaskCache } from "./task-cache.ts";
@@ -13,6 +14,8 @@ export interface BrokerMetrics {
   readonly contentType: string;
   /** Prometheus text. Costs one look at each queue, whatever the number of tasks. */
   render(): Promise<string>;
+  /** What a peer adds to its own. */
+  part(): Promise<MetricsPart>;
 }
 
 export interface MetricsSources {
@@ -22,6 +25,7 @@ export interface MetricsSources {
   readonly storage: Storage;
   readonly cache: TaskCache;
   readonly waitingClaims: () => number;
+  readonly peers: Peers;
 }
 
 /** All metrics of a broker, named as in the HTTP contract. Labels: `queue`, `outcome`, `state`, `verb`. */
@@ -36,7 +40,15 @@ export function brokerMetrics(sources: MetricsSources): BrokerMetrics {
     ...cacheFamilies(sources),
   ];
   for (const family of families) exposition.add(family);
-  return exposition;
+  const { peers } = sources;
+  return {
+    contentType: exposition.contentType,
+    part: () => exposition.part(),
+    async render() {
+      if (peers === NO_PEERS) return exposition.render();
+      return exposition.renderWith(await peers.metrics(await exposition.part()));
+    },
+  };
 }
 
 function durations({ meters }: MetricsSources): Family[] {
@@ -89,12 +101,14 @@ function depths({ meters, snapshots, storage, waitingClaims }: MetricsSources): 
       name: "dibs_queue_depth",
       help: "Tasks by state.",
       type: "gauge",
+      isOfStore: true,
       samples: async () => depthSamples(await recent(), meters),
     },
     {
       name: "dibs_oldest_ready_age_seconds",
       help: "Age of the task that is ready longest; 0 when none is.",
       type: "gauge",
+      isOfStore: true,
       samples: async () => ageSamples(await recent(), meters, storage.clock.now()),
     },
     gauge("dibs_waiting_claims", "Claims that wait for tasks.", waitingClaims),
@@ -161,7 +175,10 @@ function cacheFamilies({ cache }: MetricsSources): Family[] {
       "Entries that a write removed from it.",
       () => cache.invalidations,
     ),
-    gauge("dibs_cache_enabled", "1 while the metadata cache is on.", () => (cache.isOn ? 1 : 0)),
+    {
+      ...gauge("dibs_cache_enabled", "1 while the metadata cache is on.", () => (cache.isOn ? 1 : 0)),
+      aggregator: "max",
+    },
     gauge("dibs_cache_entries", "Tasks that it keeps.", () => cache.size),
     {
       ...gauge(

@@ -1,3 +1,4 @@
+import type { WindowCounts } from "./peers.ts";
 import type { Percentiles } from "./requests.ts";
 
 /** The last minute is kept as six slots of ten seconds; the oldest is dropped when a new one begins. */
@@ -35,20 +36,19 @@ export class MinuteWindow {
 
   /** The percentiles in milliseconds; zeros when the minute was empty. */
   percentiles(now: number): Percentiles {
+    return percentilesOf([this.counts(now)]);
+  }
+
+  /** What was counted in the last minute, to be put together with the same of other processes. */
+  counts(now: number): WindowCounts {
     this.#roll(now);
-    const counts = new Float64Array(BUCKETS);
-    let total = 0;
+    const sums = new Map<number, number>();
     for (const slot of this.#slots) {
       slot?.forEach((count, bucket) => {
-        counts[bucket] = (counts[bucket] as number) + count;
-        total += count;
+        if (count > 0) sums.set(bucket, (sums.get(bucket) ?? 0) + count);
       });
     }
-    return {
-      p50: percentile(counts, total, 0.5),
-      p99: percentile(counts, total, 0.99),
-      p999: percentile(counts, total, 0.999),
-    };
+    return [...sums].flat();
   }
 
   /** True when the last minute had no value. */
@@ -64,6 +64,25 @@ export class MinuteWindow {
     for (let back = 0; back < passed; back += 1) this.#slots[(slot - back) % SLOTS] = undefined;
     this.#newest = slot;
   }
+}
+
+/** The percentiles of several windows together, in milliseconds; zeros when all were empty. */
+export function percentilesOf(windows: readonly WindowCounts[]): Percentiles {
+  const counts = new Float64Array(BUCKETS);
+  let total = 0;
+  for (const window of windows) {
+    for (let at = 0; at + 1 < window.length; at += 2) {
+      const bucket = window[at] as number;
+      const count = window[at + 1] as number;
+      counts[bucket] = (counts[bucket] as number) + count;
+      total += count;
+    }
+  }
+  return {
+    p50: percentile(counts, total, 0.5),
+    p99: percentile(counts, total, 0.99),
+    p999: percentile(counts, total, 0.999),
+  };
 }
 
 function bucketOf(microseconds: number): number {

@@ -11,6 +11,7 @@ import type { Logger } from "./logger.ts";
 import { Meters } from "./meters.ts";
 import { type BrokerMetrics, brokerMetrics } from "./metrics.ts";
 import { Moves } from "./moves.ts";
+import type { Peers } from "./peers.ts";
 import { Promoter } from "./promoter.ts";
 import { Pruner } from "./pruner.ts";
 import { QueueSnapshots } from "./queue-snapshots.ts";
@@ -30,6 +31,7 @@ export interface PartsOptions {
   readonly logger: Logger;
   readonly callsInFlight: number;
   readonly cache: TaskCacheOptions;
+  readonly peers: Peers;
 }
 
 /** The parts of a broker, put together. */
@@ -53,7 +55,7 @@ export interface Parts {
 }
 
 export function assembled(engine: Storage, options: PartsOptions): Parts {
-  const { payloadBytesMax, random, logger, callsInFlight } = options;
+  const { payloadBytesMax, random, logger, callsInFlight, peers } = options;
   const meters = new Meters();
   const calls = new Calls(meters);
   const cache = new TaskCache((id) => calls.run("get", () => fetched(engine, id)), options.cache);
@@ -78,6 +80,7 @@ export function assembled(engine: Storage, options: PartsOptions): Parts {
     calls,
     lines,
     snapshots,
+    peers,
     hurryPrune: (queue) => pruner.hurry(queue),
     onPurged: (queue) => results.recheck(queue),
   });
@@ -96,7 +99,7 @@ export function assembled(engine: Storage, options: PartsOptions): Parts {
     queues,
     dueTimer,
     pruner,
-    metrics: brokerMetrics({ meters, runtime, snapshots, storage, cache, waitingClaims }),
+    metrics: brokerMetrics({ meters, runtime, snapshots, storage, cache, waitingClaims, peers }),
     start() {
       // Wake-ups of other processes on the same store arrive here too: an engine that shares a store between
       // processes turns them into the same events.

@@ -5,18 +5,19 @@ import type { QueueConfigPatch, QueueSnapshot } from "../task/queue.ts";
 import type { TaskState } from "../task/task.ts";
 import type { Calls } from "./calls.ts";
 import type { Lines } from "./lines.ts";
+import { percentilesOf } from "./minute-window.ts";
 import { Pace } from "./pace.ts";
+import type { Peers, QueueFigures } from "./peers.ts";
 import type { QueueSnapshots } from "./queue-snapshots.ts";
-import type { Percentiles, QueueView } from "./requests.ts";
+import type { QueueView } from "./requests.ts";
 import { queueNotFound } from "./task-errors.ts";
-
-const NOT_MEASURED: Percentiles = Object.freeze({ p50: 0, p99: 0, p999: 0 });
 
 export interface QueuesOptions {
   readonly storage: Storage;
   readonly calls: Calls;
   readonly lines: Lines;
   readonly snapshots: QueueSnapshots;
+  readonly peers: Peers;
   /** The retention of a queue changed. */
   readonly hurryPrune: (queue: QueueName) => void;
   /** Tasks of a queue were removed. */
@@ -32,13 +33,37 @@ export class Queues {
   }
 
   async all(): Promise<QueueView[]> {
-    const snapshots = await this.#options.snapshots.fresh();
-    return snapshots.map((snapshot) => this.#view(snapshot));
+    const { snapshots, peers } = this.#options;
+    const [found, waiting] = await Promise.all([snapshots.fresh(), peers.waiting()]);
+    return found.map((snapshot) => {
+      const own = this.figures(snapshot.queue);
+      const elsewhere = waiting.reduce((sum, counts) => sum + (counts[snapshot.queue] ?? 0), 0);
+      return viewOf(snapshot, [own, { waiting: elsewhere, claim: [], wait: [] }]);
+    });
   }
 
   /** @throws {QueueNotFoundError} */
   async one(queue: QueueName): Promise<QueueView> {
     return this.#view(await this.#snapshot(queue));
+  }
+
+  /** What this broker alone knows of a queue. */
+  figures(queue: QueueName): QueueFigures {
+    const line = this.#options.lines.existing(queue);
+    const now = performance.now();
+    return {
+      waiting: line?.waiting.resting ?? 0,
+      claim: line?.claimWindow.counts(now) ?? [],
+      wait: line?.waitWindow.counts(now) ?? [],
+    };
+  }
+
+  /** Claims parked here, by queue. */
+  waiting(): Readonly<Record<string, number>> {
+    const counts = [...this.#options.lines.all()].map(
+      ({ queue, waiting }) => [queue, waiting.resting] as const,
+    );
+    return Object.fromEntries(counts.filter(([, resting]) => resting > 0));
   }
 
   async configure(queue: QueueName, config: QueueConfigPatch): Promise<QueueView> {
@@ -97,18 +122,22 @@ export class Queues {
     return calls.run("configure", () => storage.configure(queue, change));
   }
 
-  #view(snapshot: QueueSnapshot): QueueView {
-    const line = this.#options.lines.existing(snapshot.queue);
-    const now = performance.now();
-    return {
-      ...snapshot,
-      waiting: line?.waiting.resting ?? 0,
-      latency: {
-        claim: line?.claimWindow.percentiles(now) ?? NOT_MEASURED,
-        wait: line?.waitWindow.percentiles(now) ?? NOT_MEASURED,
-      },
-    };
+  async #view(snapshot: QueueSnapshot): Promise<QueueView> {
+    const others = await this.#options.peers.queue(snapshot.queue);
+    return viewOf(snapshot, [this.figures(snapshot.queue), ...others]);
   }
+}
+
+/** `latency` of one queue is over all that its processes measured; a listing leaves it out. */
+function viewOf(snapshot: QueueSnapshot, figures: readonly QueueFigures[]): QueueView {
+  return {
+    ...snapshot,
+    waiting: figures.reduce((sum, { waiting }) => sum + waiting, 0),
+    latency: {
+      claim: percentilesOf(figures.map(({ claim }) => claim)),
+      wait: percentilesOf(figures.map(({ wait }) => wait)),
+    },
+  };
 }
 
 interface StepReply {
