@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { ServerProcess } from "../command.ts";
 import { percentile } from "./history/redelivery.ts";
 import { expectSound, inject } from "./load/fault.ts";
 import { INJECTIONS, LEASE_MS, Load, TASKS } from "./load/load.ts";
+import { freePort } from "./servers/free-port.ts";
 import { type RedisServer, startRedis } from "./servers/redis-server.ts";
 import { freshPrefix } from "./servers/redis-url.ts";
 
@@ -84,6 +86,38 @@ describe("a worker's process", () => {
       const verdicts = await load.finish();
       expectSound("Clocks set", load, verdicts);
       expect(verdicts.counted.open).toBe(0);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe("a server", () => {
+  it(
+    "killed under load, beside another one on the same Redis, leaves its claims to their leases, and no task",
+    async () => {
+      const prefix = freshPrefix();
+      const flags = ["--prefix", prefix];
+      const load = await Load.open({ url: redis.url, prefix });
+      onTestFinished(() => load.close());
+      const serve = async (port: number) => {
+        const server = await ServerProcess.start(redis.url, [...flags, "--port", String(port)]);
+        onTestFinished(() => server.stop().then(() => undefined));
+        return server;
+      };
+      const port = await freePort();
+      let victim = await serve(port);
+      const other = await serve(await freePort());
+      for (const { url } of [victim, other])
+        await load.here({ producers: 1, workers: 5, perSecond: 500 }, { url });
+
+      await inject(load, async () => {
+        await victim.kill();
+        victim = await serve(port);
+      });
+
+      const verdicts = await load.finish();
+      expectSound("Servers killed", load, verdicts);
+      expect(verdicts.counted.open).toBeGreaterThan(0);
     },
     LIMIT_MS,
   );
