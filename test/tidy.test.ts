@@ -19,6 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   move: ["task", "storage"],
   broker: ["task", "storage", "clock"],
   protocol: ["task"],
+  processes: ["task", "broker"],
   http: ["task", "protocol", "broker"],
   sdk: ["task", "protocol"],
   config: ["task"],
@@ -35,7 +36,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "connect",
     "config",
   ],
-  cli: ["task", "protocol", "sdk", "lab", "move", "connect", "config"],
+  cli: ["task", "protocol", "sdk", "lab", "move", "connect", "config", "processes"],
   index: ["task", "sdk", "connect"],
 };
 const COMPOSITION_ROOTS = [

@@ -1,10 +1,13 @@
+import cluster from "node:cluster";
 import type { Command } from "commander";
+import type { OwnFigures, Peers } from "../broker/peers.ts";
 import { type Config, tlsOf } from "../config.ts";
 import type { ServerLogger } from "../http/logger.ts";
 import type { DibsServer } from "../http/server.ts";
 import type { Storage } from "../storage/storage.ts";
-import { CommandFailed, type ExitCode } from "./exit.ts";
+import type { ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
+import { explainedAddress } from "./listening.ts";
 import { exitCodeAfter, interruption, perform, type Session, type SessionFlags } from "./session.ts";
 
 /** `dibs serve`: one of the two places where storage, broker and server are put together. */
@@ -49,6 +52,8 @@ export function addServe(dibs: Command): void {
 
 export interface RunningServer {
   readonly url: string;
+  /** What this process knows, for the others of the same server. */
+  readonly figures: OwnFigures;
   /** Where the tasks are, without secrets, and what an acknowledged call survives there. */
   readonly store: OpenStore["shown"];
   /** Drains the server, then closes broker and store. Idempotent. */
@@ -59,6 +64,8 @@ export interface StartOptions {
   readonly logger: ServerLogger;
   /** Told what the operator of a Redis should know. */
   readonly onWarning?: (text: string) => void;
+  /** Other processes of the same server. */
+  readonly peers?: Peers;
 }
 
 interface OpenStore {
@@ -86,6 +93,7 @@ export async function startServer(config: Config, options: StartOptions): Promis
     Broker.open(store.storage, {
       payloadBytesMax: config.payloadBytesMax,
       logger: options.logger,
+      ...(options.peers !== undefined && { peers: options.peers }),
       cache: { mode: config.store.kind === "redis" ? config.cache : "off", ttlMs: config.cacheTtlMs },
     }),
   );
@@ -94,7 +102,13 @@ export async function startServer(config: Config, options: StartOptions): Promis
     const server = await createServer(broker, { tokens, insecure, logger: options.logger });
     const url = await listen(server, config);
     await store.setUrl(url);
-    return { url, store: store.shown, close: once(() => server.close().finally(() => broker.close())) };
+    const { figures } = broker;
+    return {
+      url,
+      figures,
+      store: store.shown,
+      close: once(() => server.close().finally(() => broker.close())),
+    };
   });
 }
 
@@ -126,7 +140,7 @@ async function openEmbedded(config: Config, { logger }: StartOptions): Promise<O
 async function openRedis(
   config: Config,
   url: string,
-  { logger, onWarning }: StartOptions,
+  { onWarning = () => {} }: StartOptions,
 ): Promise<OpenStore> {
   const [{ RedisStorage }, { parseRedisUrl }] = await Promise.all([
     import("../storage/redis/redis-storage.ts"),
@@ -142,10 +156,7 @@ async function openRedis(
     connections,
     strict,
     ...(tls !== undefined && { tls }),
-    onWarning: (text) => {
-      logger.warn({}, text);
-      onWarning?.(text);
-    },
+    onWarning,
     onSurvival: (text) => survivals.add(text),
   });
   const keys = prefix === DEFAULT_PREFIX ? "" : `, prefix ${prefix}`;
@@ -170,19 +181,8 @@ async function listen(server: DibsServer, { host, port }: Config): Promise<strin
     return await server.listen({ host, port });
   } catch (error) {
     await server.close();
-    throw explained(error, host, port);
+    throw explainedAddress(error, host, port);
   }
-}
-
-/** What can be done about an address that cannot be had. */
-function explained(error: unknown, host: string, port: number): unknown {
-  const why = {
-    EADDRINUSE: `Port ${port} on ${host} is in use. Stop what listens there, or choose another port with --port or DIBS_PORT; --port 0 takes any free one.`,
-    EACCES: `Port ${port} on ${host} is not allowed to this user. Choose a port of 1024 or more with --port or DIBS_PORT.`,
-    EADDRNOTAVAIL: `${host} is no address of this machine. Choose another with --host or DIBS_HOST.`,
-    ENOTFOUND: `${host} is no known host name. Choose another with --host or DIBS_HOST.`,
-  }[(error as NodeJS.ErrnoException).code ?? ""];
-  return why === undefined ? error : new CommandFailed(why, { cause: error });
 }
 
 function once(close: () => Promise<void>): () => Promise<void> {
@@ -193,11 +193,19 @@ function once(close: () => Promise<void>): () => Promise<void> {
   };
 }
 
-async function serve({ config, output, signal }: Session): Promise<ExitCode> {
-  const { destination, pino } = await import("pino");
-  // Synchronous, so that the last words of a process that fails are not lost with it.
-  const logger = pino({ level: config.logLevel }, destination({ fd: 2, sync: true }));
-  const server = await startServer(config, { logger, onWarning: (text) => output.warn(text) });
+async function serve(session: Session): Promise<ExitCode> {
+  if (session.config.processes === 1) return serveAlone(session);
+  const { serveAsOne, superviseAll } = await import("./serve-processes.ts");
+  return cluster.isWorker ? serveAsOne(session) : superviseAll(session);
+}
+
+async function serveAlone({ config, output, signal }: Session): Promise<ExitCode> {
+  const { logger } = await openLog(config);
+  const onWarning = (text: string) => {
+    logger.warn({}, text);
+    output.warn(text);
+  };
+  const server = await startServer(config, { logger, onWarning });
   const { place, durability, text } = server.store;
   output.emit({ event: "ready", url: server.url, store: place, durability, pid: process.pid });
   output.print(`dibs is ready at ${server.url}  (${text}; ${guardText(config)}; Ctrl-C stops)`);
@@ -207,13 +215,21 @@ async function serve({ config, output, signal }: Session): Promise<ExitCode> {
   return exitCodeAfter(interrupted);
 }
 
+/** Writes lines of JSON, each with the pid of its process. */
+export async function openLog({ logLevel }: Config): Promise<{ readonly logger: ServerLogger }> {
+  const { destination, pino } = await import("pino");
+  // Synchronous, so that the last words of a process that fails are not lost with it.
+  return { logger: pino({ level: logLevel }, destination({ fd: 2, sync: true })) };
+}
+
 function embeddedText({ store, durability }: Config): string {
   if (store.kind !== "folder") return "in memory, nothing survives a restart";
   if (durability === "none") return "in memory because durability is none, nothing survives a restart";
   return `store ${store.folder}, durability ${durability}`;
 }
 
-function guardText({ tokens, insecure }: Config): string {
+/** Who may come in. */
+export function guardText({ tokens, insecure }: Config): string {
   if (tokens.length > 0) return "with tokens";
   return insecure
     ? "no authentication, open to whoever reaches the port"

@@ -1,3 +1,4 @@
+import cluster from "node:cluster";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Config, type FlagValues, readConfig, tlsOf } from "../config.ts";
@@ -73,7 +74,8 @@ async function attempt(
   options: PerformOptions,
 ): Promise<ExitCode> {
   const { config, warnings } = readConfig({ flags });
-  for (const warning of warnings) output.warn(warning);
+  // One of several processes of a server says nothing itself: the first has said it.
+  if (!cluster.isWorker) for (const warning of warnings) output.warn(warning);
   let opened: Promise<Connection> | undefined;
   const connection = () => {
     opened ??= connect(flags, config, output, options.makesStore === true);
