@@ -80,7 +80,7 @@ async function run(options: RunOptions): Promise<Findings> {
       ),
       notes: [
         "…Us: microseconds inside the script for each task, from INFO; claims and completions in calls of the batch, by so many callers, unmerged; " +
-          `enqueues in calls of ${FILL}. A third of the tasks has each of three priorities. The engine passes the contract suite; the others are ` +
+          `enqueues in calls of ${FILL}. A third of the tasks has each of three priorities. The engine passes the contract suite (and its short path for a queue of one priority is not taken here); the others are ` +
           "prototypes that pass a check of order, tokens and counters, and lack:",
         ...LAYOUTS.map(({ name, lacks }) => `${name}: ${lacks}.`),
       ],
