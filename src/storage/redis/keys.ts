@@ -1,4 +1,5 @@
 import type { QueueName } from "../../task/ids.ts";
+import { LIMITS } from "../../task/limits.ts";
 
 /**
  * The names of all keys. Those of one queue share its name as hash tag, so that they live in one slot of a
@@ -32,7 +33,7 @@ export class Keys {
   readonly endsChannel: string;
   readonly #prefix: string;
   readonly #isCluster: boolean;
-  readonly #queues = new Map<QueueName, readonly [queue: string, due?: string]>();
+  readonly #queues = new Map<QueueName, readonly [queue: string, due?: string, ...all: string[]]>();
 
   constructor(prefix: string, isCluster: boolean) {
     this.#prefix = prefix;
@@ -45,12 +46,16 @@ export class Keys {
     this.endsChannel = `${prefix}:ends`;
   }
 
-  /** The keys that each script of a queue is given: the stem of all its own, and in a cluster where its due time stands. */
-  of(queue: QueueName): readonly [queue: string, due?: string] {
+  /**
+   * The keys that each script of a queue is given: the stem of all its own. In a cluster also where its due time
+   * stands, and every key that a script may touch: only then does a node that is giving up the slot see that some
+   * have gone already, and answers TRYAGAIN instead of running on half of a queue.
+   */
+  of(queue: QueueName): readonly [queue: string, due?: string, ...all: string[]] {
     let keys = this.#queues.get(queue);
     if (keys === undefined) {
       const stem = `${this.#prefix}:{${queue}}`;
-      keys = this.#isCluster ? [stem, `${stem}:due`] : [stem];
+      keys = this.#isCluster ? [stem, `${stem}:due`, ...PARTS.map((part) => `${stem}:${part}`)] : [stem];
       if (this.#queues.size >= QUEUES_KEPT) this.#queues.clear();
       this.#queues.set(queue, keys);
     }
@@ -69,6 +74,20 @@ export class Keys {
     return `${this.#prefix}:broker:${id}`;
   }
 }
+
+const PARTS: readonly string[] = [
+  "meta",
+  "tasks",
+  "leases",
+  "scheduled",
+  "completed",
+  "dead",
+  "cancelled",
+  "keys",
+  "keyorder",
+  "awaited",
+  ...Array.from({ length: LIMITS.priorityMax + 1 }, (_, priority) => `ready:${priority}`),
+];
 
 /** Names of queues whose keys are kept ready made; a bound for a service that is asked for random names. */
 const QUEUES_KEPT = 10_000;

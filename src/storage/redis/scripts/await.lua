@@ -1,5 +1,5 @@
 -- Enters tasks whose ends somebody waits for; those that are over, or gone, will tell of none.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 channel that hears of the ends, then ids
 -- Reply nothing
 -- Cost  HMGET, SADD, HSET, and one HEXISTS for each task that was never moved

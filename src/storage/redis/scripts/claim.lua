@@ -1,5 +1,5 @@
 -- Leases ready tasks: highest priority first, first in first out within it.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 nonce,
 --       then for each run of equal asks one text: how many, max, leaseMs or nothing, bytesMax or nothing, worker
 -- Reply now, 1 when more is ready, number of tasks of each ask, id + record + state + failures of each task

@@ -1,5 +1,5 @@
 -- Changes a queue's configuration, pauses and resumes it; with no change, reads it.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 1 to make the queue, then fields
 --       and values of the queue's hash; an empty value removes the field; a backoff is type,base,cap,jitter, of which
 --       empty ones stay

@@ -1,5 +1,5 @@
 -- Adds tasks: ready at the tail of their priority, scheduled when their time has not come, or found by id or key.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", then for each task: id,
 --       spec, body. The body is what never changes and no script reads: tags and key, a new line, the payload.
 --       spec: bytes of the payload, or these with commas: bytes, priority, d delay or a runAt, maxAttempts, backoff's

@@ -1,5 +1,5 @@
 -- Reads tasks by id.
--- KEYS  1 queue
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  ids
 -- Reply for each: record, state, failures, result, end of lease; nothing where there is none
 -- Cost  HMGET, ZMSCORE

@@ -1,5 +1,5 @@
 -- Moves the end of held leases.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, then for each beat: id, token, leaseMs or ""
 -- Reply for each beat: the new end | L state | N
 -- Cost  TIME, HMGET, ZMSCORE, ZADD; one HMGET more when a task has no state; three more when the due time falls

@@ -1,5 +1,5 @@
 -- Takes over tasks and keys from another store; what is there already stays as it is.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 total of removed tasks or "", 3 number of tasks, then for each task: id, record, state up
 --       to its place in its state ("" for a ready task without a past), state from there on, failures, result,
 --       score in its state; then for each key: key, id, hash, end of its day

@@ -1,5 +1,5 @@
 -- One page of the tasks of a state, in the order in which they leave it.
--- KEYS  1 queue
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 state, 2 limit, 3 bytes, then where the page before ended: of ready tasks priority and seq, else score and
 --       member; nothing for the first page
 -- Reply cursor of the next page as two values (empty on the last), then for each task: id, record, state, failures,

@@ -1,5 +1,5 @@
 -- What an operator does to tasks by id, and to the dead: cancel, requeue, release.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 verb: cancel, requeue, release
 --       or dead, 4 limit of dead, then ids
 -- Reply now, 1 when more dead are there, 1 when the caller is the one to wake, for each id: W state | N | D when a

@@ -1,6 +1,6 @@
 -- Removes finished tasks that the retention no longer keeps, oldest first, tombstones at the heads of the ready
 -- lists, and keys past their time.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 limit
 -- Reply now, number of tasks removed
 -- Cost  TIME, HMGET, three ZRANGE, HMGET, three ZREM, HDEL, HSET; keys: LRANGE, HMGET, LTRIM, HDEL; one LRANGE, HMGET,

@@ -1,5 +1,5 @@
 -- Removes tasks of a state, in the order of a listing, whatever the retention.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 state, 3 limit
 -- Reply now, number of tasks removed, 1 when more are there
 -- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK

@@ -1,5 +1,5 @@
 -- Takes expired leases back, earliest first: to ready, or to dead after the last attempt.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 limit
 -- Reply now, 1 when more have expired, 1 when the caller is the one to wake, id and letter of each
 -- Cost  TIME, HMGET, ZRANGE, HMGET, ZREM, ZADD, HSET, ZRANGE, ZRANGE, ZADD, HSET and one RPUSH for each priority; a wake

@@ -1,5 +1,5 @@
 -- Ends claims in order, then leases the next tasks in the same step.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 nonce, 4 number of endings,
 --       then for each ending: kind, id, token, two values by kind:
 --         C result | c -            complete

@@ -1,5 +1,5 @@
 -- Takes the caller from those who wait at a queue, and passes on what it may have been told: nobody waits there any more.
--- KEYS  1 queue, 2 in a cluster: the queue's own due
+-- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller
 -- Reply nothing
 -- Cost  TIME, HMGET, HSET and at most eight PUBLISH
