@@ -22,13 +22,16 @@ export function addDemo(dibs: Command): void {
         "node_modules), lets three worker processes compute size and SHA-256 over HTTP, kills one of them half-way, " +
         "and checks every result against its own pass over the files. With --json it prints the audit.",
     )
-    .option("--store <folder|memory:>", "where the tasks are (default: a temporary folder)")
+    .option(
+      "--store <place>",
+      "where the tasks are: a folder, memory: or redis://… (default: a temporary folder)",
+    )
     .action((folder: string | undefined, flags: SessionFlags) =>
       perform(flags, (session) => demo(session, folder, flags), { graceful: true }),
     );
   withHelp(
-    withSettings(command, ["durability"]),
-    ["dibs demo", "dibs demo ~/photos --json"],
+    withSettings(command, ["durability", "prefix"]),
+    ["dibs demo", "dibs demo ~/photos --json", "dibs demo --store redis://127.0.0.1:6379"],
     "0 the audit passed, 1 it failed, 3 something could not be judged: the killed worker held nothing, files kept changing",
   );
 }
@@ -51,7 +54,16 @@ async function demo(session: Session, folder: string | undefined, flags: Session
 /** A server for this demo alone: nobody else's port, tokens or store. */
 function demoConfig(config: Config, scratch: string | undefined): Config {
   const store = scratch === undefined ? config.store : ({ kind: "folder", folder: scratch } as const);
-  return { ...config, store, host: "127.0.0.1", port: 0, tokens: [], insecure: false, logLevel: "error" };
+  return {
+    ...config,
+    store,
+    host: "127.0.0.1",
+    port: 0,
+    tokens: [],
+    insecure: false,
+    logLevel: "error",
+    processes: 1,
+  };
 }
 
 async function chooseFiles({ output }: Session, folder: string | undefined): Promise<readonly string[]> {

@@ -38,6 +38,7 @@ function sound(): Evidence {
     ],
     counted: { claimed: 4, completed: 3, expired: 1 },
     killed: KILLED,
+    outages: [],
   };
 }
 
@@ -144,7 +145,7 @@ describe("the demo's audit", () => {
       unjudged: [],
     });
     expect(result.redeliveries).toEqual([
-      { id: "q~1", path: "/1", attempt: 1, worker: KILLED, error: EXPIRED.error },
+      { id: "q~1", path: "/1", attempt: 1, at: 0, worker: KILLED, error: EXPIRED.error },
     ]);
     expect(result.checks.every(({ ok }) => ok)).toBe(true);
   });
@@ -156,6 +157,55 @@ describe("the demo's audit", () => {
     expect(result.verdict).toBe("failed");
     expect(result.faults).toContainEqual(expect.stringMatching(fault));
     expect(result.checks.some(({ ok }) => !ok)).toBe(true);
+  });
+
+  /** The store was away when the lease of the second task ended, and not when the others were worked on. */
+  const outages = [{ from: 100_000, to: 101_000 }];
+  const during = { ...EXPIRED, at: 102_000, worker: "demo-3-13" };
+
+  it("takes what a store that was away did and could not answer", () => {
+    const { tasks, counted, reported, ...rest } = sound();
+    const evidence = {
+      ...rest,
+      outages,
+      tasks: [
+        tasks[0] as TaskMessage,
+        task(1, "demo-2-12", { attempt: 3, failures: [EXPIRED, during] }),
+        task(2, "demo-2-12", { finishedAt: 100_500 }),
+      ],
+      reported: reported.slice(0, 2),
+      counted: { ...counted, claimed: 4, completed: 2 },
+    };
+
+    expect(audit(evidence)).toMatchObject({ verdict: "passed", faults: [], outages: 1 });
+    expect(audit({ ...evidence, outages: [] }).faults).toHaveLength(5);
+  });
+
+  it.each<Falsified>([
+    [
+      "a lease that expired long after it was away",
+      ({ tasks }) => ({
+        tasks: tasks.with(1, task(1, "demo-2-12", { attempt: 2, failures: [{ ...during, at: 200_000 }] })),
+      }),
+      /Attempt 1 of q~1 by demo-3-13 failed/,
+    ],
+    ["a task that it lost", ({ tasks }) => ({ tasks: tasks.slice(1) }), /\/0 has 0 tasks/],
+    [
+      "a completion too many",
+      ({ counted }) => ({ counted: { ...counted, completed: 4 } }),
+      /counted 4 completions/,
+    ],
+    [
+      "a completion that nobody heard of, at another time",
+      ({ reported }) => ({ reported: reported.slice(0, 2) }),
+      /q~2 has the result of demo-2-12, its completion was reported by nobody/,
+    ],
+  ])("fails, although the store was away, %s", (_, change, fault) => {
+    const evidence = { ...sound(), outages };
+    const result = audit({ ...evidence, ...change(evidence) });
+
+    expect(result.verdict).toBe("failed");
+    expect(result.faults).toContainEqual(expect.stringMatching(fault));
   });
 
   it("takes a completion of the killed worker that it could not report any more", () => {

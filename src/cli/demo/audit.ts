@@ -1,5 +1,7 @@
 import type { QueueMessage, TaskMessage } from "../../protocol/messages.ts";
+import type { Outage } from "./outages.ts";
 import type { Digest } from "./own-pass.ts";
+import { LEASE_MS } from "./workers.ts";
 
 /**
  * Judges a run of the demo. It believes nobody alone: what the store says of each task, what the server counted,
@@ -19,12 +21,18 @@ export interface Evidence {
   readonly counted: { readonly claimed: number; readonly completed: number; readonly expired: number };
   /** The label of the worker that was killed; undefined when none was. */
   readonly killed: string | undefined;
+  /**
+   * When the store was away. What it did then and could not answer is nobody's to count: a claim whose tasks come
+   * back when their lease ends, a lease that was not renewed in time, a completion. No task may be lost for it.
+   */
+  readonly outages: readonly Outage[];
 }
 
 export interface Redelivery {
   readonly id: string;
   readonly path: string;
   readonly attempt: number;
+  readonly at: number;
   readonly worker: string | undefined;
   readonly error: string;
 }
@@ -40,6 +48,8 @@ export interface Audit {
   readonly completed: number;
   readonly claims: number;
   readonly redeliveries: readonly Redelivery[];
+  /** How often the store was away. */
+  readonly outages: number;
   /** Files that changed more than once during the run, so that no result can be called right or wrong. */
   readonly unjudged: readonly string[];
   readonly checks: readonly Check[];
@@ -48,6 +58,8 @@ export interface Audit {
 }
 
 const FAULTS_MAX = 100;
+/** How far the clock of the store and ours may be apart, and how late a lease's end is seen after an outage. */
+const SLACK_MS = 5_000;
 
 type Result = (Digest & { readonly worker: string }) | undefined;
 
@@ -63,7 +75,7 @@ export function audit(evidence: Evidence): Audit {
     ["every completion is reported by the worker that did it", reportsFit(evidence, byId)],
     ["claims = files + redeliveries", claimsFit(evidence, redeliveries)],
     [
-      "every redelivery is of a task that the killed worker held",
+      `every redelivery is of a task that the killed worker held${evidence.outages.length === 0 ? "" : ", or of a lease while the store was away"}`,
       redeliveries.flatMap(unexplained(evidence)),
     ],
   ];
@@ -75,6 +87,7 @@ export function audit(evidence: Evidence): Audit {
     completed: evidence.queue.counts.completed,
     claims: evidence.counted.claimed,
     redeliveries,
+    outages: evidence.outages.length,
     unjudged: results.unjudged,
     checks: parts.map(([name, found]) => ({ name, ok: found.length === 0 })),
     faults: faults.slice(0, FAULTS_MAX),
@@ -131,20 +144,23 @@ function isSame(digest: Digest, result: Result): boolean {
   return "sha256" in result && result.sha256 === digest.sha256 && result.size === digest.size;
 }
 
-function noneTwice({ files, reported, counted }: Evidence): string[] {
+function noneTwice({ files, reported, counted, outages }: Evidence): string[] {
   const seen = new Set<string>();
   const faults: string[] = [];
   for (const { id, worker } of reported) {
     if (seen.has(id)) faults.push(`Task ${id} was completed again, by ${worker}`);
     seen.add(id);
   }
-  if (counted.completed !== files.size)
+  if (!isCount(counted.completed, files.size, outages))
     faults.push(`The server counted ${counted.completed} completions of ${files.size} tasks`);
   return faults;
 }
 
 /** A worker killed between the answer and its report leaves a completion that only its result tells of. */
-function reportsFit({ tasks, reported, killed }: Evidence, byId: ReadonlyMap<string, TaskMessage>): string[] {
+function reportsFit(
+  { tasks, reported, killed, outages }: Evidence,
+  byId: ReadonlyMap<string, TaskMessage>,
+): string[] {
   const reporter = new Map(reported.map(({ id, worker }) => [id, worker]));
   const faults = reported
     .filter(({ id }) => !byId.has(id))
@@ -152,7 +168,8 @@ function reportsFit({ tasks, reported, killed }: Evidence, byId: ReadonlyMap<str
   for (const task of tasks) {
     const worker = (task.result as Result)?.worker;
     const by = reporter.get(task.id);
-    if (by === worker || (by === undefined && worker !== undefined && worker === killed)) continue;
+    const isUnheard = worker === killed || wasAway(outages, task.finishedAt);
+    if (by === worker || (by === undefined && worker !== undefined && isUnheard)) continue;
     faults.push(
       `Task ${task.id} has the result of ${worker}, its completion was reported by ${by ?? "nobody"}`,
     );
@@ -160,32 +177,52 @@ function reportsFit({ tasks, reported, killed }: Evidence, byId: ReadonlyMap<str
   return faults;
 }
 
-function claimsFit({ files, tasks, counted }: Evidence, redeliveries: readonly Redelivery[]): string[] {
+function claimsFit(
+  { files, tasks, counted, outages }: Evidence,
+  redeliveries: readonly Redelivery[],
+): string[] {
   const expected = files.size + redeliveries.length;
   const attempts = tasks.reduce((sum, task) => sum + task.attempt, 0);
   const faults: string[] = [];
   if (attempts !== expected) faults.push(`The tasks count ${attempts} attempts, expected ${expected}`);
-  if (counted.claimed !== expected)
+  if (!isCount(counted.claimed, expected, outages))
     faults.push(`The server counted ${counted.claimed} claims, expected ${expected}`);
-  if (counted.expired !== redeliveries.length)
+  if (!isCount(counted.expired, redeliveries.length, outages))
     faults.push(
       `The server counted ${counted.expired} expired leases, the tasks tell of ${redeliveries.length}`,
     );
   return faults;
 }
 
-function unexplained({ killed }: Evidence): (redelivery: Redelivery) => string[] {
-  return ({ id, attempt, worker, error }) =>
-    killed !== undefined && worker === killed && /lease.*expired/i.test(error)
+/** The server counts what was answered: all of it, unless the store was away. */
+function isCount(counted: number, done: number, outages: readonly Outage[]): boolean {
+  return outages.length === 0 ? counted === done : counted <= done;
+}
+
+/** Whether the store was away within the lease before `at`, or at it. */
+function wasAway(outages: readonly Outage[], at: number | undefined): boolean {
+  return (
+    at !== undefined && outages.some(({ from, to }) => at > from - SLACK_MS && at < to + LEASE_MS + SLACK_MS)
+  );
+}
+
+function unexplained({ killed, outages }: Evidence): (redelivery: Redelivery) => string[] {
+  const isExplained = ({ at, worker, error }: Redelivery) =>
+    /lease.*expired/i.test(error) && ((killed !== undefined && worker === killed) || wasAway(outages, at));
+  return (redelivery) => {
+    const { id, attempt, worker, error } = redelivery;
+    return isExplained(redelivery)
       ? []
       : [`Attempt ${attempt} of ${id} by ${worker ?? "an unnamed worker"} failed: ${error}`];
+  };
 }
 
 function redeliveriesOf(task: TaskMessage): Redelivery[] {
-  return (task.failures ?? []).map(({ attempt, worker, error }) => ({
+  return (task.failures ?? []).map(({ attempt, at, worker, error }) => ({
     id: task.id,
     path: pathOf(task),
     attempt,
+    at,
     worker,
     error,
   }));

@@ -28,6 +28,8 @@ export function showAudit(output: Output, audit: Audit, run: Run, seen: Iterable
   for (const { name, ok } of audit.checks) {
     output.print(`${ok ? output.styled("green", "  ok  ") : output.styled("red", "FAULT ")} ${name}`);
   }
+  if (audit.outages > 0)
+    output.print(`       the store was away; what it did then and could not answer is not counted`);
   for (const fault of audit.faults) output.print(`       ${fault}`);
   for (const path of audit.unjudged.slice(0, UNJUDGED_SHOWN)) output.print(`       kept changing: ${path}`);
   output.print(`\n${verdictLine(audit)}`);

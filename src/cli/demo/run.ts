@@ -5,16 +5,18 @@ import type { Config } from "../../config.ts";
 import type { QueueMessage, TaskMessage } from "../../protocol/messages.ts";
 import type { Connection } from "../../sdk/connection.ts";
 import { HttpConnection } from "../../sdk/http-connection.ts";
+import { type DibsError, errorFromCode } from "../../task/errors.ts";
 import { isFinished, TASK_STATES } from "../../task/task.ts";
 import { CommandFailed } from "../exit.ts";
 import { count, milliseconds } from "../format.ts";
-import type { Output } from "../output.ts";
-import { startServer } from "../serve.ts";
+import { type RunningServer, startServer } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { tasksOf } from "../tasks.ts";
 import { type Audit, audit } from "./audit.ts";
 import { counter } from "./counters.ts";
+import { Outages } from "./outages.ts";
 import { acceptable, ownPass } from "./own-pass.ts";
+import { mayPass, patiently } from "./patience.ts";
 import { showAudit } from "./report.ts";
 import { DemoWorker, LEASE_MS } from "./workers.ts";
 
@@ -49,21 +51,26 @@ export async function runDemo(session: Session, config: Config, files: readonly 
   const server = await startServer(config, { logger: pino({ level: config.logLevel }, pino.destination(2)) });
   const connection = new HttpConnection(new URL(server.url));
   const queue = `demo-${randomBytes(4).toString("hex")}`;
-  output.note(`serving on ${server.url}, queue ${queue}`);
+  output.note(`serving on ${server.url} (${server.store.text}), queue ${queue}`);
+  const outages = new Outages(Date.now());
+  const look = async () => outages.look(await storageErrors(server), Date.now());
   const workers: DemoWorker[] = [];
   try {
-    const enqueued = await enqueueAll(connection, queue, files, output);
+    const enqueued = await enqueueAll(session, connection, queue, files);
+    await look();
     for (let at = 1; at <= WORKERS; at += 1) workers.push(new DemoWorker(server.url, queue, `demo-${at}`));
-    const run = await watch(session, connection, queue, workers, files.length);
+    const run = await watch(session, { connection, queue, workers, total: files.length, look });
     await Promise.all(workers.map((worker) => worker.stop()));
+    await look();
     const result = audit({
       files: await acceptable(seen),
       enqueued,
-      tasks: await allTasks(connection, queue),
-      queue: await connection.queue(queue),
+      tasks: await patiently(() => allTasks(connection, queue), signal),
+      queue: await patiently(() => connection.queue(queue), signal),
       reported: workers.flatMap(({ label, completed }) => completed.map((id) => ({ id, worker: label }))),
       counted: await counted(server.url, queue),
       killed: run.killed?.worker,
+      outages: outages.all,
     });
     showAudit(output, result, run, seen.values());
     return result;
@@ -77,45 +84,72 @@ export async function runDemo(session: Session, config: Config, files: readonly 
 
 /** The queue is paused until all workers are ready, so that all of them take part. */
 async function enqueueAll(
+  { output, signal }: Session,
   connection: Connection,
   queue: string,
   files: readonly string[],
-  output: Output,
 ): Promise<{ path: string; id: string }[]> {
   const retention = {
     completedMs: 24 * 60 * 60 * 1_000,
     completedMax: files.length,
     bytesMax: Number.MAX_SAFE_INTEGER,
   };
-  await connection.configure(queue, { retention });
-  await connection.pause(queue);
-  const answers = await connection.enqueueMany(
-    files.map((path) => ({ queue, payloadJson: JSON.stringify({ path }) })),
-  );
+  await patiently(() => connection.configure(queue, { retention }), signal);
+  await patiently(() => connection.pause(queue), signal);
+  const ids = new Map<string, string>();
+  await patiently(() => enqueueRest(connection, queue, files, ids), signal);
   output.note(`${count(files.length)} tasks enqueued`);
-  return answers.map((answer, at) => {
-    if ("error" in answer) throw new CommandFailed(`An enqueue failed: ${answer.error.message}`);
-    return { path: files[at] as string, id: answer.task.id };
-  });
+  return files.map((path) => ({ path, id: ids.get(path) as string }));
 }
 
-async function watch(
-  { output, signal }: Session,
+/**
+ * Enqueues the files that have no id yet. Each has an idempotency key: one whose answer was lost on the way is
+ * found by it, and makes no second task.
+ */
+async function enqueueRest(
   connection: Connection,
   queue: string,
-  workers: readonly DemoWorker[],
-  total: number,
-): Promise<Run> {
+  files: readonly string[],
+  ids: Map<string, string>,
+): Promise<void> {
+  const rest = files.flatMap((path, at) => (ids.has(path) ? [] : [{ path, idempotencyKey: `file-${at}` }]));
+  const answers = await connection.enqueueMany(
+    rest.map(({ path, idempotencyKey }) => ({
+      queue,
+      idempotencyKey,
+      payloadJson: JSON.stringify({ path }),
+    })),
+  );
+  let failed: DibsError | undefined;
+  answers.forEach((answer, at) => {
+    if ("error" in answer) failed ??= errorFromCode(answer.error.code, answer.error.message);
+    else ids.set(rest[at]?.path as string, answer.task.id);
+  });
+  if (failed !== undefined) throw failed;
+}
+
+interface Watched {
+  readonly connection: Connection;
+  readonly queue: string;
+  readonly workers: readonly DemoWorker[];
+  readonly total: number;
+  /** Notes whether the store has been away. */
+  look(): Promise<void>;
+}
+
+async function watch({ output, signal }: Session, watched: Watched): Promise<Run> {
+  const { connection, queue, workers, total, look } = watched;
   await Promise.all(workers.map((worker) => worker.ready));
   output.note(`${workers.length} workers are ready: ${workers.map((worker) => worker.label).join(", ")}`);
-  await connection.resume(queue);
+  await patiently(() => connection.resume(queue), signal);
   const startedAt = performance.now();
   let killed: Killed | undefined;
   let lastDone = 0;
   let lastMovedAt = startedAt;
   for (;;) {
     signal.throwIfAborted();
-    const view = await connection.queue(queue);
+    const view = await patiently(() => connection.queue(queue), signal);
+    await look();
     const now = performance.now();
     const done = finished(view);
     if (done > lastDone) lastMovedAt = now;
@@ -147,8 +181,7 @@ async function killOne(
   for (const worker of workers) {
     worker.freeze();
     await sleep(FREEZE_MS);
-    const { tasks } = await connection.list(queue, { state: "leased" });
-    const held = tasks.filter((task) => task.lease?.worker === worker.label).length;
+    const held = await heldBy(worker, connection, queue);
     if (held > 0) {
       await worker.kill();
       return { worker: worker.label, pid: worker.pid, atCompleted, held };
@@ -156,6 +189,23 @@ async function killOne(
     worker.thaw();
   }
   return undefined;
+}
+
+/** How many tasks a worker holds; none as far as one can see while the store is away. */
+async function heldBy(worker: DemoWorker, connection: Connection, queue: string): Promise<number> {
+  try {
+    const { tasks } = await connection.list(queue, { state: "leased" });
+    return tasks.filter((task) => task.lease?.worker === worker.label).length;
+  } catch (error) {
+    if (mayPass(error)) return 0;
+    throw error;
+  }
+}
+
+async function storageErrors({ figures }: RunningServer): Promise<number> {
+  const families = await figures.metrics();
+  const errors = families.find(({ name }) => name === "dibs_storage_errors_total");
+  return errors?.values.reduce((sum, { value }) => sum + value, 0) ?? 0;
 }
 
 function failWhenOneEnded(workers: readonly DemoWorker[]): void {
