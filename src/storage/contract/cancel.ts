@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { newTaskId } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
 import { aTask, completed, heartbeatOf, nacked, QUEUE, refused, tasks } from "./builders.ts";
-import { idsOf } from "./stage.ts";
+import { idsOf, type Stage } from "./stage.ts";
 import type { Suite } from "./suite.ts";
 
 const MINUTE = 60_000;
@@ -30,6 +30,29 @@ export function cancelContract(suite: Suite): void {
     assert.deepEqual(second.failures, []);
     assert.equal("lease" in second, false);
     assert.deepEqual(await stage.settle(completed(held)), [{ kind: "lease-lost", state: "cancelled" }]);
+  });
+
+  suite.test("leaves nothing in the way of others, also when it is gone", async (stage) => {
+    const [first, , third] = await stage.enqueue(aTask(), aTask(), aTask());
+    await removeFromTheMiddle(stage, 1);
+
+    assert.deepEqual(idsOf(await stage.listAll({ state: "ready" })), [first.id, third.id]);
+    assert.deepEqual(idsOf(await stage.claim(2)), [first.id, third.id]);
+
+    const [fourth, , sixth] = await stage.enqueue(aTask(), aTask(), aTask());
+    await removeFromTheMiddle(stage, 1);
+    await removeFromTheMiddle(stage, 0);
+
+    assert.deepEqual(idsOf(await stage.claim(1)), [sixth.id]);
+    assert.deepEqual(await stage.storage.get(QUEUE, [fourth.id]), [undefined]);
+  });
+
+  suite.test("is not purged with the ready tasks between which it stood", async (stage) => {
+    await stage.enqueue(...tasks(4));
+    await removeFromTheMiddle(stage, 1);
+
+    assert.deepEqual(await stage.storage.purge(QUEUE, "ready", 2), { pruned: 2, more: true });
+    assert.equal((await stage.claimAll()).length, 1);
   });
 
   suite.test("tells the holder of a cancelled task at its next heartbeat", async (stage) => {
@@ -146,4 +169,11 @@ export function cancelContract(suite: Suite): void {
     assert.equal(outcomes.filter(({ kind }) => kind === "moved").length, LIMITS.batchMax);
     assert.equal((await stage.counts()).cancelled, LIMITS.batchMax);
   });
+}
+
+/** Cancels the ready task of this place, and removes it. */
+async function removeFromTheMiddle(stage: Stage, place: number): Promise<void> {
+  const ready = await stage.listAll({ state: "ready" });
+  await stage.storage.cancel(QUEUE, idsOf(ready.slice(place, place + 1)));
+  assert.equal(await stage.storage.purge(QUEUE, "cancelled", 1).then(({ pruned }) => pruned), 1);
 }

@@ -28,7 +28,8 @@ afterAll(async () => {
 
 describe("one call of the storage is one script, whose calls of Redis do not grow with the batch", () => {
   it.each([1, 32, 1_000])("enqueue of %i", async (count) => {
-    expect(await callsOf(() => storage.enqueue(QUEUE, tasks(count)))).toBe(6);
+    await storage.enqueue(QUEUE, tasks(1));
+    expect(await callsOf(() => storage.enqueue(QUEUE, tasks(count)))).toBe(count === 1 ? 5 : 6);
   });
 
   it.each([10, 1_000])("enqueue of %i in ten priorities, with keys", async (count) => {
@@ -43,7 +44,8 @@ describe("one call of the storage is one script, whose calls of Redis do not gro
   it.each([1, 32, 1_000])("enqueue of %i that are there already", async (count) => {
     const sent = tasks(count);
     await storage.enqueue(QUEUE, sent);
-    expect(await callsOf(() => storage.enqueue(QUEUE, sent))).toBe(5);
+    // One alone is tried the short way first.
+    expect(await callsOf(() => storage.enqueue(QUEUE, sent))).toBe(count === 1 ? 7 : 5);
   });
 
   it.each([1, 32, 1_000])("claim of %i", async (count) => {

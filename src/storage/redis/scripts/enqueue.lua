@@ -11,6 +11,29 @@
 --       that are found HMGET, ZMSCORE; with scheduled ones ZADD; with a new due time ZADD, PUBLISH; with a wake PUBLISH
 -- Bound 1,000 tasks
 --#include queue
+
+-- One plain task of priority 0, which the queue has had before, and nobody to wake but the caller: by far the most common
+-- enqueue when latency counts. Straight through, without the general path's functions and tables.
+if not ARGV[6] and not string.find(ARGV[4], ",", 1, true) then
+  local queue = call("HMGET", META, "v", "priorities", "p0", "ready", "enqueued", "maxDepth", "maxAttempts", "backoff",
+    "waiting", "paused")
+  local waiting = queue[9] or ""
+  if queue[1] and queue[3] and string.find(queue[2] or "", "0", 1, true) and (queue[6] or "") == ""
+    and (waiting == "" or waiting == ARGV[2] .. " ") then
+    local id, bytes, most = ARGV[3], ARGV[4], queue[7] or "{{maxAttempts}}"
+    local record = "0," .. most .. "," .. (queue[8] or "{{backoff}}") .. "," .. bytes .. "," .. now .. "\n" .. ARGV[5]
+    -- Who is there already is found by the general path: nothing has changed yet.
+    if call("HSETNX", TASKS, id, record) == 1 then
+      local seq = queue[3] + 1
+      call("RPUSH", READY .. "0", format("%d,%s,%s", seq, bytes, id))
+      local woken = waiting ~= "" and queue[10] ~= "1"
+      call("HSET", META, "p0", seq, "ready", (queue[4] or 0) + 1, "enqueued", (queue[5] or 0) + 1,
+        "waiting", woken and "" or waiting)
+      return { now, tonumber(most), woken and 1 or 0, 0, { 1 } }
+    end
+  end
+end
+
 --#include meta
 local self = ARGV[2]
 local tasks, ids, keys, priorities = {}, {}, {}, {}

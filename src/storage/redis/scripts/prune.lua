@@ -97,12 +97,16 @@ if number("tombs") > 0 then
     if meta["p" .. priority] then
       local elements = call("LRANGE", READY .. priority, 0, limit - 1)
       local names = {}
-      for i = 1, #elements do names[i] = string.sub(elements[i], -16) .. "s" end
-      local states = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
+      for i = 1, #elements do
+        local id = string.sub(elements[i], -16)
+        names[2 * i - 1], names[2 * i] = id, id .. "s"
+      end
+      local found = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
       local dead_ones = 0
       for i = 1, #elements do
-        local state = states[i]
-        if not state or match(state, "^R.*,(-?%d+)$") == match(elements[i], "^-?%d+") then break end
+        local record, state = found[2 * i - 1], found[2 * i]
+        local is_live = not state or match(state, "^R.*,(-?%d+)$") == match(elements[i], "^-?%d+")
+        if record and is_live then break end
         dead_ones = i
       end
       if dead_ones > 0 then

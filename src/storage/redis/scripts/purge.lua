@@ -3,7 +3,7 @@
 -- ARGV  1 clock offset, 2 state, 3 limit
 -- Reply now, number of tasks removed, 1 when more are there
 -- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK
--- Bound 500 tasks
+-- Bound 500 tasks, 500 tombstones
 --#include queue
 --#include meta
 local state, limit = ARGV[2], tonumber(ARGV[3])
@@ -11,7 +11,7 @@ load_meta({ "scheduled", "ready", "completed", "dead", "cancelled", "pruned", "b
 local ids, freed = {}, 0
 if state == "ready" then
   local top = 9
-  local wanted = math.min(limit, number("ready")) + math.min(number("tombs"), limit)
+  local wanted = math.min(limit, number("ready")) + math.min(number("tombs"), {{stepMax}})
   local popped, from_priority = {}, {}
   while #popped < wanted and top >= 0 do
     local args = { top + 1 }
@@ -26,12 +26,17 @@ if state == "ready" then
     end
   end
   local names = {}
-  for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
-  local states = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
+  for i = 1, #popped do
+    local id = string.sub(popped[i], -16)
+    names[2 * i - 1], names[2 * i] = id, id .. "s"
+  end
+  local found = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
   local back = {}
   for i = 1, #popped do
-    local live = not states[i] or match(states[i], "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+")
-    if not live then add("tombs", -1)
+    -- A tombstone: the task is elsewhere, or gone since.
+    local record, state = found[2 * i - 1], found[2 * i]
+    local is_live = record and (not state or match(state, "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+"))
+    if not is_live then add("tombs", -1)
     elseif #ids < limit then ids[#ids + 1] = string.sub(popped[i], -16)
     else back[#back + 1] = i end
   end

@@ -14,6 +14,60 @@
 --       priority touched; with asks also LMPOP for each priority, HMGET, ZADD; with wakes or awaited ends three more
 -- Bound 1,000 endings, 1,000 asked
 --#include queue
+
+-- One completion by the holder, with one task asked for or none; a queue of one priority, nothing cancelled, nobody
+-- waiting or awaiting: what a worker at a time sends. Straight through, without the general path's functions and tables.
+local own_lease, worker = match(ARGV[10] or "1,1,,,", "^1,1,(%d*),%d*,(.*)$")
+if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not ARGV[11] then
+  local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "priorities", "paused", "tombs", "waiting",
+    "awaited", "completed", "bytes", "order")
+  local asks, ready, paused = ARGV[10] ~= nil, tonumber(queue[1] or 0), queue[6] == "1"
+  local lease = own_lease ~= "" and own_lease or queue[3] or "{{leaseMs}}"
+  local finish = now + lease
+  local straight = (queue[9] or "") == ""
+  if asks then
+    straight = straight and ready > 0 and not paused and #(queue[5] or "") == 1 and (queue[7] or "0") == "0"
+      and (queue[8] or "") == "" and (queue[4] or "") ~= "" and tonumber(queue[4]) <= finish
+  end
+  local id, token, result = ARGV[6], ARGV[7], ARGV[8]
+  local text = straight and call("HGET", TASKS, id .. "s")
+  local ends = text and call("ZSCORE", LEASES, id)
+  if ends and tonumber(ends) > now then
+    local head, size, past, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,)(%d+)(,%d+,%d+,%d+,%d),([%d.]+),(%d+)")
+    if fence == token then
+      local place, items = format("%012d", (queue[12] or 0) + 1), {}
+      local args = { id .. "s", "C," .. head .. size .. past .. "," .. token .. "," .. format("%d", now) .. "," .. place
+        .. "," .. #result .. "," }
+      if ARGV[5] == "C" then args[3], args[4] = id .. "r", result end
+      call("ZREM", LEASES, id)
+      call("ZADD", base .. ":completed", format("%d", now), place .. id)
+      if asks then
+        local next_id = string.sub(call("LPOP", READY .. queue[5]), -16)
+        local task = call("HMGET", TASKS, next_id, next_id .. "s")
+        local record, state, failures = task[1], task[2], ""
+        local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, worker)
+        if state then
+          local own, attempt, releases, failed, last =
+            match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
+          state = "L," .. own .. format(",%d,", attempt + 1) .. releases .. "," .. failed
+            .. format(",%d", math.max(last + 1, micros)) .. rest
+          if failed == "1" then failures = call("HGET", TASKS, next_id .. "e") end
+        else
+          state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d", micros) .. rest
+        end
+        call("ZADD", LEASES, format("%d", finish), next_id)
+        args[#args + 1], args[#args + 2] = next_id .. "s", state
+        items, ready = { next_id, record, state, failures }, ready - 1
+      end
+      call("HSET", TASKS, unpack(args))
+      call("HSET", META, "ready", ready, "leased", queue[2] - (asks and 0 or 1), "completed", (queue[10] or 0) + 1,
+        "bytes", (queue[11] or 0) + size + #result, "order", place + 0)
+      local more = ready > 0 and not paused and 1 or 0
+      return { now, more, asks and { 1 } or {}, items, { "C" .. now - claimed_at }, 0 }
+    end
+  end
+end
+
 --#include meta
 --#include step
 local self, nonce, endings = ARGV[2], ARGV[3], tonumber(ARGV[4])

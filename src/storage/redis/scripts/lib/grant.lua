@@ -1,7 +1,7 @@
 -- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, each one text: how many, `max`,
--- lease or nothing, bytes or nothing, worker, with commas between. Fills `counts`, the number for each ask, and `items`, which hold id,
--- record, state and failures of each task; `more` is 1 when more is ready. Used once in a script, on its claim
--- path, so it is no function and spares what it can.
+-- lease or nothing, bytes or nothing, worker, with commas between. Fills `counts`, the number for each ask, and
+-- `items`, which hold id, record, state and failures of each task; `more` is 1 when more is ready. Used once in a
+-- script, on its claim path, so it is no function and spares what it can.
 local counts, items, more = {}, {}, 0
 local leases_new = {}
 do
@@ -47,11 +47,15 @@ do
     -- An element whose seq is not that of the task's state is a tombstone.
     if tombs > 0 then
       local names, kept, kept_from = {}, {}, from and {}
-      for i = 1, #popped do names[i] = string.sub(popped[i], -16) .. "s" end
-      local states = call("HMGET", TASKS, unpack(names))
       for i = 1, #popped do
-        local state = fresh[string.sub(popped[i], -16)] or states[i]
-        if not state or match(state, "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+") then
+        local id = string.sub(popped[i], -16)
+        names[2 * i - 1], names[2 * i] = id, id .. "s"
+      end
+      local found = call("HMGET", TASKS, unpack(names))
+      for i = 1, #popped do
+        local state = fresh[string.sub(popped[i], -16)] or found[2 * i]
+        local is_live = not state or match(state, "^R.*,(-?%d+)$") == match(popped[i], "^-?%d+")
+        if found[2 * i - 1] and is_live then
           kept[#kept + 1] = popped[i]
           if from then kept_from[#kept] = from[i] end
         else
