@@ -4,6 +4,8 @@ export {
   connect,
   type EmbeddedConnectOptions,
   type HttpConnectOptions,
+  type RedisConnectOptions,
+  type RedisUrl,
 } from "./connect.ts";
 export type {
   ClaimOptions,
