@@ -9,6 +9,8 @@ import { ServerProcess } from "./command.ts";
 import { compile } from "./compile.ts";
 import { blocksIn, rowsUnder, sectionOf } from "./markdown.ts";
 import { isInstalled, Program, pathOf, userFolder } from "./program.ts";
+import { type RedisCluster, startCluster } from "./redis/servers/redis-cluster.ts";
+import { type RedisServer, startRedis } from "./redis/servers/redis-server.ts";
 import { read, root } from "./source-tree.ts";
 
 // The README is used as its reader uses it: every block is run as it is printed, only the port is another.
@@ -18,12 +20,18 @@ const withoutCurl =
   isInstalled("curl") && isInstalled("bash") ? "" : " (left out: curl or bash is not installed)";
 
 let server: ServerProcess;
+let redis: RedisServer;
+let cluster: RedisCluster;
 let user: Awaited<ReturnType<typeof userFolder>>;
 const running: Program[] = [];
 
 beforeAll(async () => {
   server = await ServerProcess.start("memory:");
   user = await userFolder();
+  [redis, cluster] = await Promise.all([
+    startRedis({ appendonly: "everysec" }),
+    startCluster({ appendonly: "everysec" }),
+  ]);
 });
 
 afterEach(async () => {
@@ -32,6 +40,8 @@ afterEach(async () => {
 
 afterAll(async () => {
   await server.stop();
+  await redis.stop();
+  await cluster.stop();
   await user.remove();
 });
 
@@ -99,6 +109,8 @@ describe("the README's worker", () => {
   it.each([
     ["against a server", () => server.url],
     ["against a folder", () => "./mail"],
+    ["against a Redis", () => redis.url],
+    ["against a Redis Cluster", () => cluster.url],
   ])("runs as printed %s, and ends when it is told to", async (_, place) => {
     await writeFile(join(user.path, "worker.mjs"), program.replace(PRINTED_URL, place()));
 
@@ -109,6 +121,19 @@ describe("the README's worker", () => {
     expect(await worker.ended()).toBe(0);
     expect(worker.output).toContain("Attempt 1: a mail to ada@example.com");
     expect(id).toMatch(/^emails~/);
+  });
+
+  it("moves from a folder to Redis to a cluster by the one line that the README shows", () => {
+    const [moves = ""] = blocksIn(sectionOf(readme, "From one process to many"), "js");
+    const places = moves
+      .trim()
+      .split("\n")
+      .map((line) => /^const place = "([^"]+)"; \/\/ /.exec(line)?.[1]);
+    const kindOf = (place = "") => place.replace(/\d+/g, "N");
+
+    expect(places[0]).toBe("./mail");
+    expect(places.slice(1).map(kindOf)).toEqual([kindOf(redis.url), kindOf(cluster.url.split(",")[0])]);
+    expect(program).toContain("const place = ");
   });
 
   it("has a typed form that compiles", async () => {
