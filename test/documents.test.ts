@@ -160,13 +160,13 @@ describe("the metrics that documents name", () => {
   });
 });
 
-describe("the programs of docs/from-*.md", () => {
+describe("the programs of docs/from-*.md and docs/scaling.md", () => {
   it("compile as they are printed", async () => {
     const user = await userFolder();
     const mail =
       "export declare function send(to: string, options?: { signal?: AbortSignal }): Promise<string>;";
     await writeFile(join(user.path, "mail.d.ts"), mail);
-    const guides = documents.filter((path) => path.startsWith("docs/from-"));
+    const guides = documents.filter((path) => /^docs\/(from-|scaling)/.test(path));
     const programs = guides.flatMap((path) => blocksIn(read(path), "ts"));
     const names = programs.map((_, at) => `program-${at}.ts`);
     for (const [at, program] of programs.entries())
@@ -176,7 +176,7 @@ describe("the programs of docs/from-*.md", () => {
     await user.remove();
 
     expect(complaints).toBe("");
-    expect([guides.length, programs.length]).toEqual([3, 3]);
+    expect([guides.length, programs.length]).toEqual([4, 4]);
   });
 });
 

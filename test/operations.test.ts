@@ -7,6 +7,7 @@ import type { Dibs } from "../src/sdk/client.ts";
 import { dibs as runDibs, ServerProcess } from "./command.ts";
 import { blocksIn, rowsUnder, sectionOf } from "./markdown.ts";
 import { isInstalled, Program, pathOf, userFolder } from "./program.ts";
+import { startRedis } from "./redis/servers/redis-server.ts";
 import { filesIn, read } from "./source-tree.ts";
 
 // The document is for someone who has no time to find out that a command in it does not work.
@@ -105,7 +106,10 @@ describe("the messages that docs/operations.md explains", () => {
       .join("\n")
       .replace(/["`] \+\s+["`]/g, "");
     const system = /^(ENOSPC|EACCES|EROFS)$/;
-    const rows = rowsUnder(sectionOf(operations, "It does not start")).map(([says = ""]) => says);
+    const sections = ["It does not start", "Redis is away", "What a start says of Redis"];
+    const rows = sections.flatMap((title) =>
+      rowsUnder(sectionOf(operations, title)).map(([says = ""]) => says),
+    );
     const quoted = [...operations.matchAll(/^\*\*`(.*)`\*\*/gm)].map(([, says]) => says as string);
     const pieces = [
       ...rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, says]) => says as string)),
@@ -117,6 +121,32 @@ describe("the messages that docs/operations.md explains", () => {
 
     expect(pieces.filter((piece) => !source.includes(piece))).toEqual([]);
     expect(pieces.length).toBeGreaterThan(15);
+  });
+});
+
+describe("the user of Redis that docs/operations.md makes", () => {
+  it("has the rights that a server, its checks and its workers need, and no others", async () => {
+    const [line = ""] = blocksIn(operations, "redis");
+    const [, , user = "", ...rights] = line.trim().split(" ");
+    const redis = await startRedis({ appendonly: "everysec", args: ["--user", user, ...rights] });
+    const url = redis.url.replace("redis://", `redis://${user}:s3cret@`);
+    const strict = await ServerProcess.start(url, ["--strict"]);
+
+    await using client = await connect(strict.url);
+    client.work("emails", async ({ attempt }) => {
+      if (attempt === 1) throw new Error("once");
+      return "sent";
+    });
+    const task = await client.enqueue(
+      "emails",
+      { to: "ada" },
+      { delayMs: 20, backoff: { type: "fixed", baseMs: 20 } },
+    );
+    expect(await client.waitForResult(task, { timeoutMs: 20_000 })).toBe("sent");
+
+    await strict.stop();
+    expect(rights.filter((right) => right.startsWith("+"))).toEqual(["+@all", "+info", "+config|get"]);
+    await redis.stop();
   });
 });
 
