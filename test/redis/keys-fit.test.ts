@@ -1,7 +1,16 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { aTask, completed, nacked, QUEUE, refused, released } from "../../src/storage/contract/builders.ts";
+import {
+  aTask,
+  completed,
+  nacked,
+  QUEUE,
+  refused,
+  released,
+  tasks,
+} from "../../src/storage/contract/builders.ts";
 import { RedisStorage } from "../../src/storage/redis/redis-storage.ts";
+import { OffsetClock } from "../../src/storage/redis/server-clock.ts";
 import type { Settlement } from "../../src/storage/storage.ts";
 import type { TaskId } from "../../src/task/ids.ts";
 import { TASK_STATES } from "../../src/task/task.ts";
@@ -13,15 +22,18 @@ const ID_LENGTH = 16;
 /** What a seed finds, it finds again, but for what the clock has a part in. */
 const SEED = Number(process.env["DIBS_FAULT_SEED"] ?? Date.now() % 1_000_000);
 
+const DAY_MS = 24 * 3_600_000;
+
 let storage: RedisStorage;
 let client: Redis;
+const clockOffset = new OffsetClock();
 const prefix = freshPrefix();
 const base = `${prefix}:{${QUEUE}}`;
 
 beforeAll(async () => {
   const url = await redisUrl();
   client = new Redis(url);
-  storage = await RedisStorage.open({ url, prefix });
+  storage = await RedisStorage.open({ url, prefix, clockOffset });
 });
 
 afterAll(async () => {
@@ -37,12 +49,25 @@ async function counted(): Promise<{ held: object; said: object }> {
   const sets = TASK_STATES.filter((state) => state !== "ready");
   const keyOf = (state: string) => `${base}:${state === "leased" ? "leases" : state}`;
   const sizes = await Promise.all(sets.map((state) => client.zcard(keyOf(state))));
-  const tasks = await client.hgetall(`${base}:tasks`);
-  const records = Object.keys(tasks).filter((field) => field.length === ID_LENGTH).length;
+  const stored = await client.hgetall(`${base}:tasks`);
+  const ordered = sets
+    .filter((state) => state !== "leased")
+    .map((state) => client.zrange(keyOf(state), 0, "-1"));
+  const places = (await Promise.all(ordered)).flat().map((member) => Number(member.slice(0, -ID_LENGTH)));
+  const records = Object.keys(stored).filter((field) => field.length === ID_LENGTH).length;
   const all = sets.reduce((sum, state) => sum + number(state), number("ready"));
   return {
-    held: { lines: sumOf(lines), records, bytes: finishedBytes(tasks), ...pairs(sets, sizes) },
+    held: {
+      lines: sumOf(lines),
+      records,
+      bytes: finishedBytes(stored),
+      places: new Set(places).size,
+      isNextPlaceFree: Math.max(0, ...places) <= number("order"),
+      ...pairs(sets, sizes),
+    },
     said: {
+      places: places.length,
+      isNextPlaceFree: true,
       lines: number("ready") + number("tombs"),
       records: all,
       bytes: number("bytes"),
@@ -132,5 +157,33 @@ describe("the keys of a queue", () => {
     await storage.purge(QUEUE, "ready", 500);
     while ((await storage.claim(QUEUE, [{ max: 1_000 }])).more);
     expect(await counted()).toMatchObject({ held: { lines: 0 }, said: { lines: 0 } });
+  });
+
+  it("hold no tombstone of a queue that nobody claims from, once it was pruned", async () => {
+    const made = tasks(5);
+    await storage.enqueue(QUEUE, made);
+    await storage.cancel(
+      QUEUE,
+      made.slice(0, 4).map(({ id }) => id),
+    );
+    expect(await client.llen(`${base}:ready:0`)).toBe(5);
+
+    await storage.prune(QUEUE, 500);
+
+    expect(await client.llen(`${base}:ready:0`)).toBe(1);
+    const { held, said } = await counted();
+    expect(held).toEqual(said);
+  });
+
+  it("hold no idempotency key beyond its day, once they were pruned", async () => {
+    await storage.enqueue(QUEUE, [aTask({ idempotencyKey: "a" }), aTask({ idempotencyKey: "b" })]);
+    clockOffset.advance(DAY_MS / 2);
+    await storage.enqueue(QUEUE, [aTask({ idempotencyKey: "c" })]);
+    clockOffset.advance(DAY_MS / 2 + 1);
+
+    await storage.prune(QUEUE, 500);
+
+    expect(await client.hkeys(`${base}:keys`)).toEqual(["c"]);
+    expect(await client.llen(`${base}:keyorder`)).toBe(1);
   });
 });
