@@ -24,6 +24,7 @@ export async function superviseAll({ config, output, signal }: Session): Promise
   });
   try {
     const served = await supervisor.start();
+    if (signal.aborted) return await ended;
     for (const warning of served.warnings) {
       logger.warn({}, warning);
       output.warn(warning);

@@ -63,6 +63,7 @@ export class Supervisor {
   async start(): Promise<Served> {
     try {
       const served = await this.#fork().served;
+      if (this.#draining !== undefined) return served;
       const others = Array.from({ length: this.#options.processes - 1 }, () => this.#fork());
       await Promise.all(others.map((other) => other.served));
       this.#isStarted = true;

@@ -142,6 +142,25 @@ describe("dibs serve --processes", () => {
     expect(await metric(server, 'dibs_storage_connections{state="ready"}')).toBe(3);
   });
 
+  it("starts one again and again while Redis is away, until it serves", async () => {
+    const fragile = await startRedis({ appendonly: "always" });
+    const { server, ready } = await serve(2, "--store", fragile.url, "--log-level", "error");
+    const [victim = 0, survivor = 0] = ready.processes;
+    await fragile.kill();
+    process.kill(victim, "SIGKILL");
+    await server.says(/Cannot use Redis at [\s\S]*ended \(exit code 1\); another takes its place in 200 ms/);
+    expect((await ask(`${server.url}/readyz`)).status).toBe(503);
+
+    await fragile.start();
+
+    await until(
+      "two serve",
+      async () => (await metric(server, 'dibs_storage_connections{state="ready"}')) === 2,
+    );
+    expect(isThere(survivor)).toBe(true);
+    expect((await ask(`${server.url}/v1/tasks`, { queue: "q" })).status).toBe(201);
+  });
+
   it.each([
     ["SIGTERM", 0],
     ["SIGINT", 130],
