@@ -1,15 +1,11 @@
 import { parseQueueName, type QueueName } from "../../task/ids.ts";
 import type { Store } from "./store.ts";
 
-const LATELY_MS = 10_000;
-
 /** The list of all queues. In a cluster it lives in a slot of its own, so no queue's script can write it. */
 export class QueueNames {
   readonly #store: Store;
   /** Those that this process has entered. */
   readonly #entered = new Set<QueueName>();
-  #read: QueueName[] = [];
-  #readAt = Number.NEGATIVE_INFINITY;
 
   constructor(store: Store) {
     this.#store = store;
@@ -41,14 +37,7 @@ export class QueueNames {
   /** All names that were ever entered, in no order. */
   async read(): Promise<QueueName[]> {
     const names = await this.#store.command<string[]>("SMEMBERS", this.#store.keys.queues);
-    this.#readAt = performance.now();
-    this.#read = names.flatMap((name) => parseQueueName(name) ?? []);
-    return this.#read;
-  }
-
-  /** The same, as it was at most ten seconds ago. */
-  async lately(): Promise<readonly QueueName[]> {
-    return performance.now() - this.#readAt < LATELY_MS ? this.#read : this.read();
+    return names.flatMap((name) => parseQueueName(name) ?? []);
   }
 
   async #enter(queue: QueueName): Promise<void> {

@@ -329,8 +329,7 @@ export class RedisStorage implements MovableStorage {
   async nextDueAt(limit: number): Promise<DueQueue[]> {
     const { link, keys } = this.#store;
     if (!link.isCluster) return this.#readDue(keys.due, limit);
-    // A queue made by another process since is told of by the message of its first due time.
-    const names = await this.#names.lately();
+    const names = await this.#names.read();
     const due = await Promise.all(names.map((queue) => this.#readDue(keys.dueOf(queue), 1)));
     return due
       .flat()
