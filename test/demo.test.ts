@@ -129,7 +129,7 @@ async function sabotaged(
   act: (url: string, task: ClaimedTaskMessage) => Promise<void>,
 ): Promise<{ code: number | null; faults: string[] }> {
   const command = demo("--store", "memory:");
-  const [, url, queue] = await command.says(/serving on (\S+), queue (\S+)/);
+  const [, url, queue] = await command.says(/serving on (\S+) \(.*\), queue (\S+)/);
   const body = JSON.stringify({ queues: [queue], leaseMs: 1_000, waitMs: 60_000, worker: "saboteur" });
   const reply = await fetch(`${url}/v1/claims`, { method: "POST", body });
   const { tasks } = (await reply.json()) as { tasks: [ClaimedTaskMessage] };
