@@ -1,7 +1,9 @@
 import { existsSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { tlsOf } from "../config.ts";
 import type { MoveEnd } from "../move/move-end.ts";
+import { isRedisUrl, parseRedisUrl } from "../storage/redis/link/redis-url.ts";
 import { UsageError } from "./exit.ts";
 import type { Session } from "./session.ts";
 
@@ -13,23 +15,21 @@ export interface PlaceWish {
   readonly prefix: string;
 }
 
-const REDIS = /^(redis|valkey)s{0,2}(\+cluster|\+sentinel)?:/i;
 const DEFAULT_PREFIX = "dibs";
 
 /** The name of an end, before it is opened: what stands in marks and messages, without secrets. */
 export async function nameOf({ text, prefix }: PlaceWish): Promise<string> {
-  if (!REDIS.test(text)) {
+  if (!isRedisUrl(text)) {
     const folder = folderOf(text);
     return existsSync(folder) ? realpathSync(folder) : folder;
   }
-  const { parseRedisUrl } = await import("../storage/redis/link/redis-url.ts");
   const { shown } = parseRedisUrl(text);
   return prefix === DEFAULT_PREFIX ? shown : `${shown} (prefix ${prefix})`;
 }
 
 /** Opens the store that is moved. A mistyped folder is told, not made. */
 export async function openSource(session: Session, wish: PlaceWish): Promise<MoveEnd> {
-  if (REDIS.test(wish.text)) return openRedis(session, wish);
+  if (isRedisUrl(wish.text)) return openRedis(session, wish);
   const folder = folderOf(wish.text);
   if (!existsSync(folder)) throw new UsageError(`There is no store at ${folder}`);
   return openFolder(session, folder, "process");
@@ -37,7 +37,7 @@ export async function openSource(session: Session, wish: PlaceWish): Promise<Mov
 
 /** Opens the store that is moved to; a folder may be new. What lies there has survived a power cut when it is audited. */
 export async function openTarget(session: Session, wish: PlaceWish): Promise<MoveEnd> {
-  return REDIS.test(wish.text) ? openRedis(session, wish) : openFolder(session, folderOf(wish.text), "power");
+  return isRedisUrl(wish.text) ? openRedis(session, wish) : openFolder(session, folderOf(wish.text), "power");
 }
 
 function folderOf(text: string): string {
@@ -74,10 +74,17 @@ async function openFolder(
   return { name: realpathSync(folder), storage };
 }
 
-async function openRedis({ output }: Session, wish: PlaceWish): Promise<MoveEnd> {
+async function openRedis({ config, output }: Session, wish: PlaceWish): Promise<MoveEnd> {
   const { RedisStorage } = await import("../storage/redis/redis-storage.ts");
   const { text: url, prefix } = wish;
   const onWarning = (warning: string) => output.warn(warning);
-  const storage = await RedisStorage.open({ url, prefix, midMove: true, onWarning });
+  const tls = tlsOf(config);
+  const storage = await RedisStorage.open({
+    url,
+    prefix,
+    midMove: true,
+    onWarning,
+    ...(tls !== undefined && { tls }),
+  });
   return { name: await nameOf(wish), storage };
 }

@@ -3,6 +3,7 @@ import { connect } from "../../src/connect.ts";
 import type { Dibs } from "../../src/sdk/client.ts";
 import { Command, dibs, jsonLines, ServerProcess } from "../command.ts";
 import { startCluster } from "./servers/redis-cluster.ts";
+import { startSentinel } from "./servers/redis-sentinel.ts";
 import { type RedisServer, startRedis } from "./servers/redis-server.ts";
 import { freshPrefix } from "./servers/redis-url.ts";
 import { until } from "./servers/until.ts";
@@ -186,6 +187,44 @@ describe("dibs serve --store redis://", () => {
     await until("it is ready", async () => (await readiness()) === 200);
     const taken = await fetch(`${server.url}/v1/tasks`, { method: "POST", body: '{"queue":"q"}' });
     expect(taken.status).toBe(201);
+  });
+});
+
+describe("dibs serve on several Redis servers", () => {
+  it("works on a cluster, with queues on every node, and over several of them in one call", async () => {
+    const cluster = await startCluster({ appendonly: "everysec" });
+    const server = await serve(cluster.url.replace("redis+cluster:", "redis-cluster:"), "--strict");
+    const [ready] = jsonLines(server.stdout) as [{ store: string }];
+    expect(ready.store).toBe(cluster.url);
+    const dibs = await client(server.url);
+    const queues = Array.from({ length: 12 }, (_, at) => `q-${at}`);
+    for (const queue of queues) await dibs.enqueue(queue, queue);
+
+    const claimed = await dibs.claim({ queues, max: 100 });
+    expect(claimed.map(({ payload }) => payload)).toEqual(queues);
+    const settled = await dibs.settle(
+      claimed.map(({ id, lease }) => ({ id, leaseToken: lease.token, outcome: "complete" as const })),
+    );
+    expect(settled.results.filter((each) => "error" in each)).toEqual([]);
+    await server.stop();
+    await cluster.stop();
+  });
+
+  it("follows the master that sentinels name", async () => {
+    const watched = await startSentinel({ appendonly: "everysec" });
+    const server = await serve(watched.url);
+    const dibs = await client(server.url);
+    await dibs.enqueue("q", "before");
+    await watched.master.kill();
+
+    await until("there is a new master", async () => (await fetch(`${server.url}/readyz`)).status === 503);
+    await until("it is ready", async () => (await fetch(`${server.url}/readyz`)).ok, 40_000);
+    await dibs.enqueue("q", "after");
+    // What the replica had not received when its master died is gone, and nothing else.
+    const claimed = await dibs.claim({ queues: ["q"], max: 3 });
+    expect([["after"], ["before", "after"]]).toContainEqual(claimed.map(({ payload }) => payload));
+    await server.stop();
+    await watched.stop();
   });
 });
 
