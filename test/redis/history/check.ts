@@ -34,8 +34,9 @@ export function checkHistory(
   calls: readonly Call[],
   snapshot: Snapshot,
   losses: readonly Loss[] = [],
+  disturbances: readonly Loss[] = [],
 ): Verdicts {
-  const stories = tellStories(calls, losses);
+  const stories = tellStories(calls, losses, disturbances);
   const { faults, lost } = endsFit(stories, snapshot);
   return {
     faults: [...stories.faults, ...taskFaults(stories), ...orderFits(stories), ...faults],

@@ -88,8 +88,12 @@ export interface Stories {
 }
 
 /** Tells the history task by task. */
-export function tellStories(calls: readonly Call[], losses: readonly Loss[]): Stories {
-  const teller = new Teller(losses);
+export function tellStories(
+  calls: readonly Call[],
+  losses: readonly Loss[],
+  disturbances: readonly Loss[],
+): Stories {
+  const teller = new Teller(losses, disturbances);
   for (const call of calls) teller.enqueues(call);
   for (const call of calls) teller.claims(call);
   for (const call of calls) teller.deeds(call);
@@ -103,9 +107,11 @@ class Teller {
   readonly #holds = new Map<string, Hold>();
   readonly #faults: string[] = [];
   readonly #losses: readonly Loss[];
+  readonly #disturbances: readonly Loss[];
 
-  constructor(losses: readonly Loss[]) {
+  constructor(losses: readonly Loss[], disturbances: readonly Loss[]) {
     this.#losses = losses;
+    this.#disturbances = disturbances;
   }
 
   end(): Stories {
@@ -160,7 +166,8 @@ class Teller {
     if (sent === undefined) return;
     const { answered, reply } = call;
     const isLost = answered !== undefined && this.#isLost(answered);
-    if ((reply === undefined && !hadNoEffect(call.error)) || isLost)
+    const isUnheard = (reply === undefined && !hadNoEffect(call.error)) || isLost;
+    if (isUnheard || this.#mayHaveAskedTwice(call, sent.waitMs))
       for (const queue of sent.queues) this.#unheardOf(queue).push(call.invoked);
     if (answered === undefined || reply?.tasks === undefined) return;
     if (reply.tasks.length > sent.max)
@@ -173,6 +180,12 @@ class Teller {
       this.#story(grant.id).holds.push(hold);
       this.#holds.set(`${grant.id} ${grant.token}`, hold);
     }
+  }
+
+  /** A claim that waits outlives a broken connection: what an answer that was lost had leased comes back unheard. */
+  #mayHaveAskedTwice({ invoked, answered }: Call, waitMs: number): boolean {
+    if (waitMs === 0 || answered === undefined) return false;
+    return this.#disturbances.some(({ from, to }) => invoked <= to && answered >= from);
   }
 
   deeds(call: Call): void {

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import type { Verdicts } from "../history/check.ts";
+import { moment } from "../history/moment.ts";
 import { percentile } from "../history/redelivery.ts";
 import { INJECTIONS, type Load, SEED, TASKS } from "./load.ts";
 
@@ -10,7 +11,9 @@ const BETWEEN = 300;
 export async function inject(load: Load, fault: (count: number) => Promise<void>): Promise<void> {
   for (let count = 0; count < INJECTIONS; count += 1) {
     await load.progress(BETWEEN);
+    const from = moment();
     await fault(count);
+    load.disturbed(from, moment());
   }
   await load.progress(BETWEEN);
 }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "../../../src/sdk/connection.ts";
 import { lookAt, type Snapshot } from "../../crash/snapshot.ts";
 import { checkHistory, type Verdicts } from "../history/check.ts";
+import type { Moment } from "../history/moment.ts";
 import { Recorder, readHistory } from "../history/recorder.ts";
 import type { Loss } from "../history/story.ts";
 import { until } from "../servers/until.ts";
@@ -23,6 +24,8 @@ const PER_SECOND = 1_000;
 const BACKLOG = 500;
 const LOOK_MS = 200;
 const DRAIN_MS = 60_000;
+/** Until a claim that waits asks again after its call was given up: the deadline of a call, and a second. */
+const GIVEN_UP_MS = 6_000;
 const NUMBERS = 1_000_000;
 const KEEP_ALL = {
   retention: {
@@ -45,6 +48,7 @@ export class Load {
   readonly #files = [this.#fileOf("here")];
   readonly #groups: Group[] = [];
   readonly #connections: Connection[] = [];
+  readonly #disturbances: Loss[] = [];
   #count = 0;
   #isClosed = false;
   #looking: Promise<void> = Promise.resolve();
@@ -106,6 +110,11 @@ export class Load {
     return this.#enqueuedHere;
   }
 
+  /** Connections may have broken, or been given up a deadline later. */
+  disturbed(from: Moment, to: Moment): void {
+    this.#disturbances.push({ from, to: to + GIVEN_UP_MS });
+  }
+
   /** Lets everything come to its end, and holds the history against the invariants. */
   async finish(losses: readonly Loss[] = []): Promise<Verdicts & { readonly snapshot: Snapshot }> {
     if (this.#enqueuedHere < TASKS) await this.progress(TASKS - this.#enqueuedHere);
@@ -114,7 +123,7 @@ export class Load {
     await until("everything is done", () => this.#isDone(connection), DRAIN_MS);
     for (const group of this.#groups) this.#heed(await group.stop(), group);
     const snapshot = await lookAt(connection);
-    const verdicts = checkHistory(readHistory(this.#files), snapshot, losses);
+    const verdicts = checkHistory(readHistory(this.#files), snapshot, losses, this.#disturbances);
     return { ...verdicts, snapshot };
   }
 
