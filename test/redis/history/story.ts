@@ -167,7 +167,7 @@ class Teller {
     const { answered, reply } = call;
     const isLost = answered !== undefined && this.#isLost(answered);
     const isUnheard = (reply === undefined && !hadNoEffect(call.error)) || isLost;
-    if (isUnheard || this.#mayHaveAskedTwice(call, sent.waitMs))
+    if (isUnheard || this.#mayHaveTakenMore(call, sent.waitMs))
       for (const queue of sent.queues) this.#unheardOf(queue).push(call.invoked);
     if (answered === undefined || reply?.tasks === undefined) return;
     if (reply.tasks.length > sent.max)
@@ -182,9 +182,12 @@ class Teller {
     }
   }
 
-  /** A claim that waits outlives a broken connection: what an answer that was lost had leased comes back unheard. */
-  #mayHaveAskedTwice({ invoked, answered }: Call, waitMs: number): boolean {
-    if (waitMs === 0 || answered === undefined) return false;
+  /**
+   * A claim that waits outlives a broken connection: what an answer that was lost had leased comes back unheard.
+   * And one that came with endings answers nothing when it failed, for these are told in any case.
+   */
+  #mayHaveTakenMore({ asked, invoked, answered }: Call, waitMs: number): boolean {
+    if (answered === undefined || (asked.verb === "claim" && waitMs === 0)) return false;
     return this.#disturbances.some(({ from, to }) => invoked <= to && answered >= from);
   }
 
