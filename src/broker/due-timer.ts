@@ -4,6 +4,7 @@ import type { QueueName } from "../task/ids.ts";
 import { LIMITS } from "../task/limits.ts";
 import type { EpochMs } from "../task/task.ts";
 import type { Calls } from "./calls.ts";
+import { FirstFailure } from "./first-failure.ts";
 import type { Logger } from "./logger.ts";
 import { Loop } from "./loop.ts";
 import { Pace } from "./pace.ts";
@@ -94,20 +95,24 @@ export class DueTimer {
 
   /** A step for each queue in turn, so that one with a million due tasks does not hold up the others. */
   async #work(due: readonly QueueName[], pace: Pace): Promise<number> {
+    const failures = new FirstFailure();
     let moved = 0;
     let queues = due;
     while (queues.length > 0) {
       const unfinished: QueueName[] = [];
       for (const queue of queues) {
-        const promoted = await this.#options.promoter.runOnce(queue);
-        const reaped = await this.#options.reaper.runOnce(queue);
-        moved += promoted.latenessMs.length + reaped.reaped.length;
-        if (promoted.more || reaped.more) unfinished.push(queue);
+        await failures.attempt(async () => {
+          const promoted = await this.#options.promoter.runOnce(queue);
+          const reaped = await this.#options.reaper.runOnce(queue);
+          moved += promoted.latenessMs.length + reaped.reaped.length;
+          if (promoted.more || reaped.more) unfinished.push(queue);
+        });
         await pace.rest();
         if (this.#loop.isStopped) return moved;
       }
       queues = unfinished;
     }
+    failures.throwIfAny();
     return moved;
   }
 

@@ -2,6 +2,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { QueueName } from "../task/ids.ts";
 import { LIMITS } from "../task/limits.ts";
 import type { Calls } from "./calls.ts";
+import { FirstFailure } from "./first-failure.ts";
 import type { Logger } from "./logger.ts";
 import { Loop } from "./loop.ts";
 import { Pace } from "./pace.ts";
@@ -77,10 +78,12 @@ export class Pruner {
 
   async #round(): Promise<number> {
     const pace = new Pace();
+    const failures = new FirstFailure();
     for (const queue of [...this.#finished.keys(), ...(await this.#nextOfTour())]) {
-      await this.#pruneNoted(queue, pace);
+      await failures.attempt(() => this.#pruneNoted(queue, pace));
       if (this.#loop.isStopped) break;
     }
+    failures.throwIfAny();
     return PRUNE_AFTER_MS;
   }
 

@@ -6,6 +6,7 @@ export class QueueNames {
   readonly #store: Store;
   /** Those that this process has entered. */
   readonly #entered = new Set<QueueName>();
+  #known: QueueName[] = [];
 
   constructor(store: Store) {
     this.#store = store;
@@ -37,11 +38,27 @@ export class QueueNames {
   /** All names that were ever entered, in no order. */
   async read(): Promise<QueueName[]> {
     const names = await this.#store.command<string[]>("SMEMBERS", this.#store.keys.queues);
-    return names.flatMap((name) => parseQueueName(name) ?? []);
+    this.#known = names.flatMap((name) => parseQueueName(name) ?? []);
+    return this.#known;
   }
 
+  /** The same; while the list is out of reach, as it was last known. */
+  async readOrRecall(): Promise<QueueName[]> {
+    try {
+      return await this.read();
+    } catch (error) {
+      if (this.#known.length === 0 && this.#entered.size === 0) throw error;
+      return [...new Set([...this.#known, ...this.#entered])];
+    }
+  }
+
+  /** Where the list is out of reach, the queue is not: its name is entered with a later call. */
   async #enter(queue: QueueName): Promise<void> {
-    await this.#store.command("SADD", this.#store.keys.queues, queue);
-    this.#entered.add(queue);
+    try {
+      await this.#store.command("SADD", this.#store.keys.queues, queue);
+      this.#entered.add(queue);
+    } catch {
+      this.#entered.delete(queue);
+    }
   }
 }

@@ -329,10 +329,11 @@ export class RedisStorage implements MovableStorage {
   async nextDueAt(limit: number): Promise<DueQueue[]> {
     const { link, keys } = this.#store;
     if (!link.isCluster) return this.#readDue(keys.due, limit);
-    const names = await this.#names.read();
-    const due = await Promise.all(names.map((queue) => this.#readDue(keys.dueOf(queue), 1)));
+    const names = await this.#names.readOrRecall();
+    const due = await Promise.allSettled(names.map((queue) => this.#readDue(keys.dueOf(queue), 1)));
+    // A node that is down must not hold up the queues of the others.
     return due
-      .flat()
+      .flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []))
       .sort((a, b) => a.at - b.at)
       .slice(0, limit);
   }
