@@ -42,14 +42,9 @@ export class QueueNames {
     return this.#known;
   }
 
-  /** The same; while the list is out of reach, as it was last known. */
-  async readOrRecall(): Promise<QueueName[]> {
-    try {
-      return await this.read();
-    } catch (error) {
-      if (this.#known.length === 0 && this.#entered.size === 0) throw error;
-      return [...new Set([...this.#known, ...this.#entered])];
-    }
+  /** Those that were read last, and those entered since. */
+  get known(): readonly QueueName[] {
+    return [...new Set([...this.#known, ...this.#entered])];
   }
 
   /** Where the list is out of reach, the queue is not: its name is entered with a later call. */

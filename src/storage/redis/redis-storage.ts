@@ -29,6 +29,7 @@ import type {
 import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
 import { claimReplyOf, type GrantReply, memberOf, pushAsks } from "./asks.ts";
 import { changedFields, snapshotOf } from "./config-fields.ts";
+import { nextDueAt } from "./due.ts";
 import { type EnqueueReply, enqueueArgs, enqueueOutcomes } from "./enqueue.ts";
 import { exportTasks } from "./export.ts";
 import type { RedisOptions } from "./link/link.ts";
@@ -326,16 +327,8 @@ export class RedisStorage implements MovableStorage {
     return Math.max(0, users - 1);
   }
 
-  async nextDueAt(limit: number): Promise<DueQueue[]> {
-    const { link, keys } = this.#store;
-    if (!link.isCluster) return this.#readDue(keys.due, limit);
-    const names = await this.#names.readOrRecall();
-    const due = await Promise.allSettled(names.map((queue) => this.#readDue(keys.dueOf(queue), 1)));
-    // A node that is down must not hold up the queues of the others.
-    return due
-      .flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []))
-      .sort((a, b) => a.at - b.at)
-      .slice(0, limit);
+  nextDueAt(limit: number): Promise<DueQueue[]> {
+    return nextDueAt(this.#store, this.#names, limit);
   }
 
   subscribe(listener: (event: StorageEvent) => void): () => void {
@@ -357,16 +350,6 @@ export class RedisStorage implements MovableStorage {
   close(): Promise<void> {
     if (!this.#store.isClosed) this.#wakeUps.close();
     return this.#store.close();
-  }
-
-  async #readDue(key: string, limit: number): Promise<DueQueue[]> {
-    // RESP3 answers in pairs, RESP2 flat.
-    const reply = (await this.#store.command<string[]>("ZRANGE", key, 0, limit - 1, "WITHSCORES")).flat();
-    const due: DueQueue[] = [];
-    for (let i = 0; i < reply.length; i += 2) {
-      due.push({ queue: reply[i] as QueueName, at: Number(reply[i + 1]) });
-    }
-    return due;
   }
 
   async #move(queue: QueueName, verb: "cancel" | "requeue", ids: readonly TaskId[]): Promise<Moved> {
