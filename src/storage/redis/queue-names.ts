@@ -6,7 +6,8 @@ export class QueueNames {
   readonly #store: Store;
   /** Those that this process has entered. */
   readonly #entered = new Set<QueueName>();
-  #known: QueueName[] = [];
+  /** Those that were read last, and entered since. */
+  #known = new Set<QueueName>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -38,17 +39,18 @@ export class QueueNames {
   /** All names that were ever entered, in no order. */
   async read(): Promise<QueueName[]> {
     const names = await this.#store.command<string[]>("SMEMBERS", this.#store.keys.queues);
-    this.#known = names.flatMap((name) => parseQueueName(name) ?? []);
-    return this.#known;
+    this.#known = new Set([...names.flatMap((name) => parseQueueName(name) ?? []), ...this.#entered]);
+    return [...this.#known];
   }
 
-  /** Those that were read last, and those entered since. */
+  /** The names as they were last known, for while the list is out of reach. */
   get known(): readonly QueueName[] {
-    return [...new Set([...this.#known, ...this.#entered])];
+    return [...this.#known];
   }
 
   /** Where the list is out of reach, the queue is not: its name is entered with a later call. */
   async #enter(queue: QueueName): Promise<void> {
+    this.#known.add(queue);
     try {
       await this.#store.command("SADD", this.#store.keys.queues, queue);
       this.#entered.add(queue);
