@@ -40,23 +40,21 @@ local oldest = {}
 if number("ready") > 0 then
   local many = math.min(number("tombs"), 100)
   for priority in string.gmatch(meta.priorities or "", "%d") do
-    do
-      local elements = call("LRANGE", READY .. priority, 0, many)
-      local names = {}
-      for i = 1, #elements do names[i] = string.sub(elements[i], -16) .. "s" end
-      local states = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
-      for i = 1, #elements do
-        local state = states[i]
-        if not state then
-          local record = call("HGET", TASKS, string.sub(elements[i], -16))
-          if record then
-            oldest[#oldest + 1] = match(record, "^%d,%d+,[^,]*,%d+,(%d+)")
-            break
-          end
-        elseif match(state, "^R.*,(-?%d+)$") == match(elements[i], "^-?%d+") then
-          oldest[#oldest + 1] = match(state, "^R,%d,%d+,[^,]*,%d+,(%d+)")
+    local elements = call("LRANGE", READY .. priority, 0, many)
+    local names = {}
+    for i = 1, #elements do names[i] = string.sub(elements[i], -16) .. "s" end
+    local states = #names > 0 and call("HMGET", TASKS, unpack(names)) or {}
+    for i = 1, #elements do
+      local state = states[i]
+      if not state then
+        local record = call("HGET", TASKS, string.sub(elements[i], -16))
+        if record then
+          oldest[#oldest + 1] = match(record, "^%d,%d+,[^,]*,%d+,(%d+)")
           break
         end
+      elseif match(state, "^R.*,(-?%d+)$") == match(elements[i], "^-?%d+") then
+        oldest[#oldest + 1] = match(state, "^R,%d,%d+,[^,]*,%d+,(%d+)")
+        break
       end
     end
   end
