@@ -11,6 +11,7 @@ import { invariantsContract } from "./invariants.ts";
 import { listContract } from "./list.ts";
 import { moveContract } from "./move.ts";
 import { nextDueAtContract } from "./next-due-at.ts";
+import { oneAtATimeContract } from "./one-at-a-time.ts";
 import { promoteDueContract } from "./promote-due.ts";
 import { pruneContract } from "./prune.ts";
 import { purgeContract } from "./purge.ts";
@@ -53,6 +54,7 @@ const CHAPTERS: readonly (readonly [string, (suite: Suite) => void])[] = [
   ["enqueue", enqueueContract],
   ["claim", claimContract],
   ["settle", settleContract],
+  ["one task at a time", oneAtATimeContract],
   ["heartbeat", heartbeatContract],
   ["promoteDue", promoteDueContract],
   ["reapExpired", reapExpiredContract],
