@@ -1,10 +1,23 @@
 import assert from "node:assert/strict";
-import { aTask, completed, nacked, refused, released, undelivered } from "./builders.ts";
+import { aTask, completed, nacked, refused, released, tasks, undelivered } from "./builders.ts";
 import type { Suite } from "./suite.ts";
 
 const MINUTE = 60_000;
 
 export function completeContract(suite: Suite): void {
+  suite.test("keeps the result of each of several completions in one call", async (stage) => {
+    await stage.enqueue(...tasks(3));
+    const [first, second, third] = await stage.claim(3);
+
+    await stage.settle(completed(first, '"first"'), completed(second), completed(third, '"third"'));
+
+    const stored = await Promise.all([first, second, third].map(({ id }) => stage.taskIn(id, "completed")));
+    assert.deepEqual(
+      stored.map(({ result }) => result),
+      ['"first"', undefined, '"third"'],
+    );
+  });
+
   suite.test("completes a task with its result", async (stage) => {
     await stage.enqueue(aTask({ payload: "1" }));
     const task = await stage.claimOne({ worker: "w" });
