@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DEFAULT_QUEUE_CONFIG } from "../../task/queue.ts";
-import { aTask, completed, nacked, QUEUE, tasks } from "./builders.ts";
+import { aTask, completed, nacked, QUEUE, released, tasks } from "./builders.ts";
 import { idsOf } from "./stage.ts";
 import type { Suite } from "./suite.ts";
 
@@ -77,6 +77,30 @@ function singleClaims(suite: Suite): void {
     assert.deepEqual(idsOf(await stage.listAll({ state: "leased" })), idsOf(claimed).slice(2, 3));
   });
 
+  suite.test("gives each ask its single task, and says whether more is ready", async (stage) => {
+    await stage.enqueue(...tasks(5));
+    await stage.claimOne({ leaseMs: MINUTE });
+    const ask = { max: 1, leaseMs: 2 * MINUTE };
+
+    const one = await stage.storage.claim(QUEUE, [ask]);
+    const two = await stage.storage.claim(QUEUE, [
+      { ...ask, worker: "a" },
+      { ...ask, worker: "b" },
+    ]);
+    const last = await stage.storage.claim(QUEUE, [ask]);
+
+    const replies = [one, two, last].map(({ grants, more }) => [grants.map((grant) => grant.length), more]);
+    assert.deepEqual(replies, [
+      [[1], true],
+      [[1, 1], true],
+      [[1], false],
+    ]);
+    assert.deepEqual(
+      two.grants.flat().map(({ lease }) => lease.worker),
+      ["a", "b"],
+    );
+  });
+
   suite.test("gives a single failed task as its next attempt, with what had failed", async (stage) => {
     await stage.enqueue(...tasks(2));
     await stage.claimOne({ leaseMs: MINUTE });
@@ -114,6 +138,7 @@ function singleClaims(suite: Suite): void {
 
 function singleCompletions(suite: Suite): void {
   suite.test("completes one task and gives the next in the same step", async (stage) => {
+    await stage.configure({ leaseMs: 5 * MINUTE });
     await stage.enqueue(...tasks(2));
     const early = await stage.claimOne({ leaseMs: MINUTE });
     await stage.claimOne({ leaseMs: MINUTE });
@@ -146,13 +171,14 @@ function singleCompletions(suite: Suite): void {
   });
 
   suite.test("gives with a completion the next attempt of what had failed", async (stage) => {
+    await stage.configure({ leaseMs: 5 * MINUTE });
     await stage.enqueue(...tasks(3));
-    await stage.claimOne({ leaseMs: MINUTE });
+    await stage.claimOne({ leaseMs: 1_000 });
     const failed = await stage.claimOne({ leaseMs: 2 * MINUTE });
     const task = await stage.claimOne({ leaseMs: 2 * MINUTE });
     await stage.settle(nacked(failed, { error: "first", delayMs: 0 }));
 
-    const { claim } = await stage.storage.settle(QUEUE, [completed(task)], [{ max: 1, leaseMs: 3 * MINUTE }]);
+    const { claim } = await stage.storage.settle(QUEUE, [completed(task)], [{ max: 1 }]);
 
     const [[again] = []] = claim.grants;
     assert.equal(again?.id, failed.id);
@@ -160,8 +186,48 @@ function singleCompletions(suite: Suite): void {
     assert.equal(again.lastError, "first");
     assert.ok(again.lease.fence > failed.lease.fence);
     const { token: _, ...lease } = again.lease;
+    assert.equal(lease.ms, 5 * MINUTE);
     assert.deepEqual((await stage.taskIn(again.id, "leased")).lease, lease);
     assert.equal(claim.more, false);
+  });
+
+  suite.test(
+    "names the end of a lease that came with a completion when it is the earliest",
+    async (stage) => {
+      await stage.enqueue(...tasks(3));
+      const task = await stage.claimOne({ leaseMs: 20 * MINUTE });
+      await stage.claimOne({ leaseMs: 20 * MINUTE });
+
+      const { claim } = await stage.storage.settle(QUEUE, [completed(task)], [{ max: 1, leaseMs: MINUTE }]);
+
+      const [due] = await stage.storage.nextDueAt(10);
+      assert.equal(due?.at, claim.grants[0]?.[0]?.lease.expiresAt);
+    },
+  );
+
+  suite.pairTest("gives single tasks greater fences than ones far beyond its own", async (from, to) => {
+    await from.enqueue(...tasks(3));
+    for (const task of await from.claim(3)) await from.settle(released(task));
+    const far = 4_102_444_800_000_000; // microseconds, in the year 2100
+    let cursor: string | undefined;
+    do {
+      const page = await from.storage.exportTasks(QUEUE, {
+        limit: 500,
+        ...(cursor !== undefined && { cursor }),
+      });
+      await to.storage.importTasks(QUEUE, { tasks: page.tasks.map((task) => ({ ...task, fence: far })) });
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+
+    const first = await to.claimOne({ leaseMs: MINUTE });
+    const second = await to.claimOne({ leaseMs: MINUTE });
+    const { claim } = await to.storage.settle(QUEUE, [completed(second)], [{ max: 1, leaseMs: MINUTE }]);
+
+    const claimed = [first, second, ...claim.grants.flat()];
+    assert.deepEqual(
+      claimed.map(({ lease }) => lease.fence > far),
+      [true, true, true],
+    );
   });
 
   suite.test("takes a single completion from nobody but the holder, and once", async (stage) => {
