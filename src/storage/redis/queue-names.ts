@@ -14,18 +14,21 @@ export class QueueNames {
   }
 
   /**
-   * Runs the call that makes a queue when it is not there, and enters its name, once for each process; both travel
-   * together. The call answers as its fourth value whether it made the queue.
+   * Runs the call that makes a queue when it is not there, and enters its name before it, once for each process; both
+   * travel together. The call answers as its fourth value whether it made the queue.
+   *
+   * The name first: a process that dies in between leaves a name without a queue, which a listing leaves out, and
+   * never a queue that no listing, no look for what is due and no prune finds.
    */
   async making<Reply extends readonly [now: number, a: unknown, b: unknown, made: number, ...unknown[]]>(
     queue: QueueName,
-    call: Promise<Reply>,
+    call: () => Promise<Reply>,
   ): Promise<Reply> {
     if (!this.#entered.has(queue)) {
-      const [reply] = await Promise.all([call, this.#enter(queue)]);
+      const [, reply] = await Promise.all([this.#enter(queue), call()]);
       return reply;
     }
-    const reply = await call;
+    const reply = await call();
     // It should have been there: somebody has flushed the store, and its name is gone too.
     if (reply[3] === 1) await this.#enter(queue);
     return reply;

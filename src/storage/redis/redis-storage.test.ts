@@ -1,0 +1,80 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, describe, expect, it, onTestFinished } from "vitest";
+import { startRedis } from "../../../test/redis/servers/redis-server.ts";
+import { until } from "../../../test/redis/servers/until.ts";
+import { newTaskId, type QueueName } from "../../task/ids.ts";
+import type { NewTask } from "../../task/task.ts";
+import type { StorageEvent } from "../storage.ts";
+import { RedisStorage } from "./redis-storage.ts";
+
+const QUEUE = "emails" as QueueName;
+const MINUTE = 60_000;
+
+const server = await startRedis();
+afterAll(() => server.stop());
+
+describe("what comes due earlier than anything before", () => {
+  it("is told to every other process when it is scheduled", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const [here, there] = [await opened(prefix), await opened(prefix)];
+    const heard = eventsOf(there);
+
+    const [outcome] = await here.enqueue(QUEUE, [aTask({ delayMs: MINUTE })]);
+
+    const at = outcome?.kind === "enqueued" ? outcome.task.runAt : 0;
+    await until("the other process hears of it", () => heard.length > 0);
+    expect(heard).toEqual([{ kind: "due", queue: QUEUE, at }]);
+  });
+
+  it("is told when it is the end of a lease too short for the others to see in time by themselves", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const [here, there] = [await opened(prefix), await opened(prefix)];
+    await here.enqueue(QUEUE, [aTask(), aTask()]);
+    const heard = eventsOf(there);
+
+    await here.claim(QUEUE, [{ max: 1, leaseMs: MINUTE }]);
+    const { grants } = await here.claim(QUEUE, [{ max: 1, leaseMs: 1_000 }]);
+
+    await until("the other process hears of it", () => heard.length > 0);
+    expect(heard).toEqual([{ kind: "due", queue: QUEUE, at: grants[0]?.[0]?.lease.expiresAt }]);
+  });
+});
+
+describe("the list of queues", () => {
+  it("has a name before the queue is made, so that a death in between hides no queue", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const storage = await opened(prefix);
+    const watching = await new Redis(server.url).monitor();
+    onTestFinished(() => watching.disconnect());
+    const seen: string[] = [];
+    watching.on("monitor", (_time: string, [name, key]: string[], source: string) => {
+      if (source !== "lua" && name !== undefined)
+        seen.push(`${name.toLowerCase()} ${name === "SADD" ? key : ""}`);
+    });
+
+    await storage.enqueue(QUEUE, [aTask()]);
+
+    await until("both commands are seen", () => seen.length >= 2);
+    expect(seen).toEqual([`sadd ${prefix}:queues`, "evalsha "]);
+  });
+});
+
+async function opened(prefix: string): Promise<RedisStorage> {
+  const storage = await RedisStorage.open({ url: server.url, prefix });
+  onTestFinished(() => storage.close());
+  return storage;
+}
+
+/** What a process is told of due times from now on. */
+function eventsOf(storage: RedisStorage): StorageEvent[] {
+  const heard: StorageEvent[] = [];
+  storage.subscribe((event) => {
+    if (event.kind === "due") heard.push(event);
+  });
+  return heard;
+}
+
+function aTask(wish: Partial<NewTask> = {}): NewTask {
+  return { id: newTaskId(QUEUE), payload: "{}", ...wish };
+}
