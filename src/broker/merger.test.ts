@@ -91,6 +91,20 @@ describe("merging", () => {
     expect(witness.count("enqueue")).toBe(3);
   });
 
+  it.each([
+    { callsInFlight: 1, calls: 1 },
+    { callsInFlight: 2, calls: 3 },
+  ])(
+    "sends 250 callers in $calls calls when $callsInFlight may be under way",
+    async ({ callsInFlight, calls }) => {
+      const { broker, witness } = await opened({ callsInFlight });
+
+      await Promise.all(Array.from({ length: 250 }, () => broker.claim(aClaim())));
+
+      expect(witness.count("claim")).toBe(calls);
+    },
+  );
+
   it("never sends more than a thousand tasks or 16 MiB in one call", async () => {
     const { broker, witness } = await opened();
     const large = `"${"x".repeat(900_000)}"`;

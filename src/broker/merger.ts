@@ -4,6 +4,13 @@ import { type Calls, storageError } from "./calls.ts";
 import type { VerbMeter } from "./meters.ts";
 import type { Turn } from "./turn.ts";
 
+/**
+ * Callers in one storage call, where several may be under way. When all travel together, this side and the storage
+ * take turns and the second call stays empty. On Redis, 200 callers, three interleaved runs each: 113k claims/s with
+ * no bound, 138k with 100, 79k with 25; at 50 callers 84k with none or 100, 78k with 25.
+ */
+const CALLS_MAX_OF_SEVERAL = 100;
+
 /** A caller's share of a storage call. */
 export interface MergedCall<Reply> {
   /** Items that count towards `LIMITS.batchMax` of a storage call: tasks, settlements, tasks asked for. */
@@ -104,11 +111,13 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   /** The calls that fit one storage call; the first always does. */
   #takeBatch(): Call[] {
     const waiting = this.#inOrder();
+    const most = this.#options.callsInFlight > 1 ? CALLS_MAX_OF_SEVERAL : Number.POSITIVE_INFINITY;
     let weight = 0;
     let bytes = 0;
     let count = 0;
     for (const call of waiting) {
       weight += call.weight;
+      if (count === most) break;
       if (count > 0 && (weight > LIMITS.batchMax || bytes + call.bytes > LIMITS.bodyBytesMax)) break;
       bytes += call.bytes;
       count += 1;
