@@ -6,8 +6,8 @@ export class QueueNames {
   readonly #store: Store;
   /** Those that this process has entered. */
   readonly #entered = new Set<QueueName>();
-  /** Those that were read last, and entered since. */
-  #known = new Set<QueueName>();
+  /** Those that were ever read or used here. Queues are for ever, and a reading may be older than a name entered meanwhile. */
+  readonly #known = new Set<QueueName>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -42,8 +42,9 @@ export class QueueNames {
   /** All names that were ever entered, in no order. */
   async read(): Promise<QueueName[]> {
     const names = await this.#store.command<string[]>("SMEMBERS", this.#store.keys.queues);
-    this.#known = new Set([...names.flatMap((name) => parseQueueName(name) ?? []), ...this.#entered]);
-    return [...this.#known];
+    const read = names.flatMap((name) => parseQueueName(name) ?? []);
+    for (const name of read) this.#known.add(name);
+    return read;
   }
 
   /** The names as they were last known, for while the list is out of reach. */
