@@ -1,7 +1,7 @@
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { ClaimedTask } from "../../task/task.ts";
 import type { ClaimAsk, ClaimReply } from "../storage.ts";
-import { claimedTaskOf } from "./record.ts";
+import { claimedTaskOf, firstClaimOf } from "./record.ts";
 
 /** Writes asks as runs of equal ones: claims that were merged mostly ask for the same. */
 export function pushAsks(args: (string | number)[], asks: readonly ClaimAsk[]): void {
@@ -22,31 +22,61 @@ function isSame(a: ClaimAsk, b: ClaimAsk): boolean {
   );
 }
 
-/** What the claim script answers. */
-export type GrantReply = [now: number, more: number, counts: number[], items: string[]];
+/**
+ * What the claim script answers, and settle behind two values of its own: now, more, and what was granted. A single
+ * task comes flat: fence, lease, id, record and, when it has a past, state, failures. Else fence, the queue's lease,
+ * counts, items, pasts; see `scripts/claim.lua`.
+ */
+export type GrantReply = readonly [now: number, more: number, ...granted: unknown[]];
 
-/** Deals what a script leased: `counts` for each ask, and id, record, state, failures of each task. */
+/** Deals what a script leased to `asks`. What was granted stands from place `at` of the reply on. */
 export function claimReplyOf(
   queue: QueueName,
-  counts: readonly number[],
-  items: readonly string[],
-  more: number,
+  asks: readonly ClaimAsk[],
+  nonce: number,
+  reply: readonly [now: number, more: number, ...unknown[]],
+  at = 2,
 ): ClaimReply {
-  let at = 0;
-  const grants = counts.map((count) => {
+  const more = reply[1] === 1;
+  if (asks.length === 0) return { grants: [], more };
+  const [now] = reply;
+  const fence = reply[at] as number;
+  const leaseMs = Number(reply[at + 1]);
+  const first = reply[at + 2];
+  if (typeof first === "string") {
+    const record = reply[at + 3] as string;
+    const state = reply[at + 4] as string | undefined;
+    const { worker } = asks[0] as ClaimAsk;
+    const task =
+      state === undefined
+        ? firstClaimOf(queue, first, record, { fence, nonce, claimedAt: now, ms: leaseMs, worker })
+        : claimedTaskOf(queue, first, record, state, reply[at + 5] as string);
+    return { grants: [[task]], more };
+  }
+  const items = reply[at + 3] as string[];
+  const pasts = reply[at + 4] as (string | number)[];
+  let place = 0;
+  let past = 0;
+  const grants = (first as number[]).map((count, i) => {
+    const ask = asks[i] as ClaimAsk;
+    const ms = ask.leaseMs ?? leaseMs;
     const grant: ClaimedTask[] = [];
-    for (let i = 0; i < count; i += 1, at += 4) {
-      const record = items[at + 1] as string;
-      // A tombstone whose task is gone leaves its place empty.
-      if (record !== "") {
+    for (let left = count; left > 0; left -= 1, place += 1) {
+      const id = items[2 * place] as string;
+      const record = items[2 * place + 1] as string;
+      if (pasts[past] === place) {
+        grant.push(claimedTaskOf(queue, id, record, pasts[past + 1] as string, pasts[past + 2] as string));
+        past += 3;
+      } else if (record !== "") {
+        // A tombstone whose task is gone leaves its place empty.
         grant.push(
-          claimedTaskOf(queue, items[at] as string, record, items[at + 2] as string, items[at + 3] as string),
+          firstClaimOf(queue, id, record, { fence: fence + place, nonce, claimedAt: now, ms, worker: ask.worker }),
         );
       }
     }
     return grant;
   });
-  return { grants, more: more === 1 };
+  return { grants, more };
 }
 
 /** The part of an id that stands in the keys of its queue. An id of another queue finds nothing there. */

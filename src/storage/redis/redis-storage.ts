@@ -123,10 +123,11 @@ export class RedisStorage implements MovableStorage {
 
   async claim(queue: QueueName, asks: readonly ClaimAsk[]): Promise<ClaimReply> {
     this.#wakeUps.claims(queue);
-    const args: (string | number)[] = [this.#store.shift, this.#wakeUps.self(queue), newNonce()];
+    const nonce = newNonce();
+    const args: (string | number)[] = [this.#store.shift, this.#wakeUps.self(queue), nonce];
     pushAsks(args, asks);
-    const [, more, counts, items] = await this.#store.timed<GrantReply>(SCRIPTS.claim, queue, args);
-    return claimReplyOf(queue, counts, items, more);
+    const reply = await this.#store.timed<GrantReply>(SCRIPTS.claim, queue, args);
+    return claimReplyOf(queue, asks, nonce, reply);
   }
 
   async settle(
@@ -134,24 +135,25 @@ export class RedisStorage implements MovableStorage {
     settlements: readonly Settlement[],
     asks: readonly ClaimAsk[] = [],
   ): Promise<SettleReply> {
+    const nonce = newNonce();
     const args: (string | number)[] = [
       this.#store.shift,
       this.#wakeUps.self(queue),
-      newNonce(),
+      nonce,
       settlements.length,
     ];
     pushSettlements(args, queue, settlements);
     pushAsks(args, asks);
     const reply = await this.#store.timed<SettleScriptReply>(SCRIPTS.settle, queue, args);
-    const [, more, counts, items, words, woken] = reply;
-    const outcomes = words.map(outcomeOf);
+    const [, , words, woken] = reply;
+    const outcomes = typeof words === "string" ? [outcomeOf(words)] : words.map(outcomeOf);
     outcomes.forEach((outcome, i) => {
       const end = endOf(outcome);
       if (end !== undefined)
         this.#wakeUps.tell({ kind: "finished", id: (settlements[i] as Settlement).id, state: end });
     });
     if (outcomes.some((outcome) => outcome.kind === "ready")) this.#wakeUps.readied(queue, woken);
-    return { outcomes, claim: claimReplyOf(queue, counts, items, more) };
+    return { outcomes, claim: claimReplyOf(queue, asks, nonce, reply, 4) };
   }
 
   async heartbeat(queue: QueueName, beats: readonly Heartbeat[]): Promise<HeartbeatOutcome[]> {

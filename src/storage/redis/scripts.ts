@@ -18,7 +18,7 @@ const CONSTANTS: Readonly<Record<string, string | number>> = {
   format: FORMAT,
 };
 
-const INCLUDE = /^--#include (\w+)\n/gm;
+const INCLUDE = /^ *--#include (\w+)\n/gm;
 const CONSTANT = /\{\{(\w+)\}\}/g;
 /** At maxmemory work drains: only what adds tasks is refused. */
 const DRAINS = "#!lua flags=allow-oom\n";

@@ -3,11 +3,17 @@ import { LIMITS } from "../../task/limits.ts";
 import type { EpochMs, FinishedState } from "../../task/task.ts";
 import { cutToBytes } from "../../task/text.ts";
 import type { HeartbeatOutcome, Settlement, SettleOutcome } from "../storage.ts";
-import { type GrantReply, memberOf } from "./asks.ts";
+import { memberOf } from "./asks.ts";
 import { stateOfLetter } from "./record.ts";
 
 /** What the settle script answers. */
-export type SettleScriptReply = [...GrantReply, words: string[], woken: number];
+export type SettleScriptReply = readonly [
+  now: number,
+  more: number,
+  words: string | string[],
+  woken: number,
+  ...granted: unknown[],
+];
 
 /** Writes settlements as the settle script reads them. */
 export function pushSettlements(

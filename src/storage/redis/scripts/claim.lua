@@ -2,7 +2,10 @@
 -- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 nonce,
 --       then for each run of equal asks one text: how many, max, leaseMs or nothing, bytesMax or nothing, worker
--- Reply now, 1 when more is ready, number of tasks of each ask, id + record + state + failures of each task
+-- Reply now, 1 when more is ready, then what was granted: fence of the first task without a past, one more for each
+--       further one; the queue's lease; number of tasks of each ask; id + record of each task; of those with a past
+--       their place among the tasks + state + failures. Or, of a single task, flat: fence, its lease, id, record
+--       and, when it has a past, state, failures
 -- Cost  TIME, HMGET, HMGET, HSET, ZADD, HSET and one LPOP or LMPOP for each priority touched; four more at most when
 --       tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
 -- Bound 1,000 tasks, 1,000 tombstones, 16 MiB of payloads
@@ -17,29 +20,16 @@ if own_lease and not ARGV[5] and (queue[1] or "0") ~= "0" and queue[4] and #(que
   local lease = own_lease ~= "" and own_lease or queue[3] or "{{leaseMs}}"
   local finish = now + lease
   if queue[4] ~= "" and tonumber(queue[4]) <= finish then
-    local id = string.sub(call("LPOP", READY .. queue[5]), -16)
-    local field = id .. "s"
-    local task = call("HMGET", TASKS, id, field)
-    local record, state, failures = task[1], task[2], ""
-    local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, worker)
-    if state then
-      local head, attempt, releases, failed, fence =
-        match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
-      state = "L," .. head .. format(",%d,", attempt + 1) .. releases .. "," .. failed
-        .. format(",%d", math.max(fence + 1, micros)) .. rest
-      if failed == "1" then failures = call("HGET", TASKS, id .. "e") end
-    else
-      state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d", micros) .. rest
-    end
-    call("ZADD", LEASES, format("%d", finish), id)
-    call("HSET", TASKS, field, state)
-    call("HSET", META, "ready", queue[1] - 1, "leased", (queue[2] or 0) + 1)
-    return { now, queue[1] == "1" and 0 or 1, { 1 }, { id, record, state, failures } }
+    local next_id, next_field, next_state, record, moved, failures
+    --#include next
+    call("HSET", TASKS, next_field, next_state)
+    call("HSET", META, "ready", format("%d", queue[1] - 1), "leased", format("%d", (queue[2] or 0) + 1))
+    return { now, queue[1] == "1" and 0 or 1, micros, lease, next_id, record, moved, failures }
   end
 end
 
 --#include meta
-local self, nonce, first_ask = ARGV[2], ARGV[3], 4
+local self, first_ask = ARGV[2], 4
 meta.ready, meta.leased, meta.leaseMs, meta.due = queue[1] or nil, queue[2] or nil, queue[3] or nil, queue[4] or nil
 meta.priorities, meta.paused, meta.tombs, meta.waiting = queue[5], queue[6], queue[7] or nil, queue[8]
 local fields, fresh, fresh_failures = {}, {}, {}
@@ -49,4 +39,4 @@ if #leases_new > 0 then
   call("HSET", TASKS, unpack(fields))
 end
 save_meta()
-return { now, more, counts, items }
+return { now, more, micros, lease_default, counts, items, pasts }

@@ -25,7 +25,7 @@ if not ARGV[6] and not string.find(ARGV[4], ",", 1, true) then
     -- Who is there already is found by the general path: nothing has changed yet.
     if call("HSETNX", TASKS, id, record) == 1 then
       local seq = queue[3] + 1
-      call("RPUSH", READY .. "0", format("%d,%s,%s", seq, bytes, id))
+      call("RPUSH", READY .. "0", format("%d,%s:%s", seq, bytes, id))
       local woken = waiting ~= "" and queue[10] ~= "1"
       call("HSET", META, "p0", seq, "ready", (queue[4] or 0) + 1, "enqueued", (queue[5] or 0) + 1,
         "waiting", woken and "" or waiting)
@@ -147,7 +147,7 @@ for i = 1, #tasks do
         lines[task.priority] = line
       end
       line.last = line.last + 1
-      line[#line + 1] = line.last .. "," .. task.bytes .. "," .. task.id
+      line[#line + 1] = line.last .. "," .. task.bytes .. ":" .. task.id
     end
     if task.key then
       local until_ms = now + {{idempotencyKeyMs}}

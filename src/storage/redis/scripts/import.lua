@@ -26,14 +26,14 @@ local function put(field, value)
   fields[#fields + 1] = value
 end
 
-local function to_tail(priority, bytes, id)
+local function to_tail(priority, bytes, mark, id)
   local line = lines[priority]
   if not line then
     line = { last = number("p" .. priority) }
     lines[priority] = line
   end
   line.last = line.last + 1
-  line[#line + 1] = line.last .. "," .. bytes .. "," .. id
+  line[#line + 1] = line.last .. "," .. bytes .. mark .. id
   return line.last
 end
 
@@ -53,7 +53,7 @@ local function take(at)
   put(id, record)
   if failures ~= "" then put(id .. "e", failures) end
   if letter == "R" then
-    local seq = to_tail(priority, bytes, id)
+    local seq = to_tail(priority, bytes, state == "" and ":" or ",", id)
     if state ~= "" then put(id .. "s", state .. "," .. seq) end
   elseif letter == "L" then
     to_place("leases", score, id)

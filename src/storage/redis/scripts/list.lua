@@ -32,7 +32,7 @@ if state == "ready" then
       end
       local elements = call("LRANGE", key, from, from + left - 1)
       for i = 1, #elements do
-        local seq, bytes, id = match(elements[i], "^(-?%d+),(%d+),(.*)$")
+        local seq, bytes, id = match(elements[i], "^(-?%d+),(%d+)[,:](.*)$")
         places[#places + 1] = { id = id, first = priority, second = seq, bytes = tonumber(bytes) }
       end
     end

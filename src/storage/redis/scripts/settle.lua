@@ -7,8 +7,8 @@
 --         F error | f -             refuse
 --         l -                       release        u - release of what was not delivered
 --       then asks as in claim
--- Reply now, 1 when more is ready, number of tasks of each ask, items as in claim, outcomes, 1 when the caller is
---       the one to wake
+-- Reply now, 1 when more is ready, outcomes, or the only one alone, 1 when the caller is the one to wake, then what was
+--       granted as in claim
 --       outcome: C ran | P | R ran | S ran,at | Da ran | Dr ran | L state | N
 -- Cost  TIME, HMGET, HMGET, ZMSCORE, ZREM, HSET, HSET and one ZADD for each state entered, one RPUSH, LPUSH for each
 --       priority touched; with asks also LMPOP for each priority, HMGET, ZADD; with wakes or awaited ends three more
@@ -35,42 +35,31 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
   if ends and tonumber(ends) > now then
     local head, size, past, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,)(%d+)(,%d+,%d+,%d+,%d),([%d.]+),(%d+)")
     if fence == token then
-      local place, items = format("%012d", (queue[12] or 0) + 1), {}
+      local place = format("%012d", (queue[12] or 0) + 1)
       local args = { id .. "s", "C," .. head .. size .. past .. "," .. token .. "," .. format("%d", now) .. "," .. place
         .. "," .. #result .. "," }
       if ARGV[5] == "C" then args[3], args[4] = id .. "r", result end
       call("ZREM", LEASES, id)
       call("ZADD", base .. ":completed", format("%d", now), place .. id)
+      local next_id, next_field, next_state, record, moved, failures
       if asks then
-        local next_id = string.sub(call("LPOP", READY .. queue[5]), -16)
-        local task = call("HMGET", TASKS, next_id, next_id .. "s")
-        local record, state, failures = task[1], task[2], ""
-        local rest = format(".%s,%d,%s,%s", ARGV[3], now, lease, worker)
-        if state then
-          local own, attempt, releases, failed, last =
-            match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
-          state = "L," .. own .. format(",%d,", attempt + 1) .. releases .. "," .. failed
-            .. format(",%d", math.max(last + 1, micros)) .. rest
-          if failed == "1" then failures = call("HGET", TASKS, next_id .. "e") end
-        else
-          state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d", micros) .. rest
-        end
-        call("ZADD", LEASES, format("%d", finish), next_id)
-        args[#args + 1], args[#args + 2] = next_id .. "s", state
-        items, ready = { next_id, record, state, failures }, ready - 1
+        --#include next
+        args[#args + 1], args[#args + 2], ready = next_field, next_state, ready - 1
       end
       call("HSET", TASKS, unpack(args))
-      call("HSET", META, "ready", ready, "leased", queue[2] - (asks and 0 or 1), "completed", (queue[10] or 0) + 1,
-        "bytes", (queue[11] or 0) + size + #result, "order", place + 0)
-      local more = ready > 0 and not paused and 1 or 0
-      return { now, more, asks and { 1 } or {}, items, { "C" .. now - claimed_at }, 0 }
+      call("HSET", META, "ready", format("%d", ready), "leased", format("%d", queue[2] - (asks and 0 or 1)), "completed",
+        format("%d", (queue[10] or 0) + 1), "bytes", format("%d", (queue[11] or 0) + size + #result), "order",
+        format("%d", place))
+      local more, word = ready > 0 and not paused and 1 or 0, "C" .. format("%d", now - claimed_at)
+      if asks then return { now, more, word, 0, micros, lease, next_id, record, moved, failures } end
+      return { now, more, word, 0 }
     end
   end
 end
 
 --#include meta
 --#include step
-local self, nonce, endings = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local self, endings = ARGV[2], tonumber(ARGV[4])
 local first_ask = 5 + 5 * endings
 
 local names, ids, failures_at = {}, {}, {}
@@ -191,4 +180,4 @@ local woken = 0
 if readied and more == 1 and not ARGV[first_ask] then woken = wake(self, false) end
 tell_ended()
 save_meta()
-return { now, more, counts, items, outcomes, woken }
+return { now, more, outcomes, woken, micros, lease_default, counts, items, pasts }

@@ -1,8 +1,9 @@
 -- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, each one text: how many, `max`,
--- lease or nothing, bytes or nothing, worker, with commas between. Fills `counts`, the number for each ask, and
--- `items`, which hold id, record, state and failures of each task; `more` is 1 when more is ready. Used once in a
--- script, on its claim path, so it is no function and spares what it can.
-local counts, items, more = {}, {}, 0
+-- lease or nothing, bytes or nothing, worker, with commas between. Fills `counts`, the number for each ask, `items`,
+-- id and record of each task, and `pasts`: place, state and failures of each that was not ready and new. `more` is 1
+-- when more is ready. Used once in a script, on its claim path, so it is no function and spares what it can.
+local counts, items, pasts, more = {}, {}, {}, 0
+local lease_default = meta.leaseMs or "{{leaseMs}}"
 local leases_new = {}
 do
   local ready, wanted, asked, runs = number("ready"), 0, 0, {}
@@ -67,12 +68,14 @@ do
 
     -- Deal: each ask up to its number and its bytes, all of them up to 16 MiB.
     local n, total, soonest = 0, 0, nil
-    local names, rests, ends = {}, {}, {}
+    local names, rests, ends, moved = {}, {}, {}, {}
     for at = 1, #runs do
       local run = runs[at]
-      local lease, max = tonumber(run.lease) or tonumber(meta.leaseMs) or {{leaseMs}}, run.max
+      local lease, max = run.lease ~= "" and run.lease or lease_default, run.max
       local limit = tonumber(run.limit) or {{bodyBytesMax}}
-      local rest, finish = "," .. now .. "," .. lease .. "," .. run.worker, now + lease
+      local finish = now + lease
+      -- As text: Redis writes a number that it is given with 17 digits, anew for every task.
+      local rest, finish_text = ARGV[3] .. "," .. format("%d", now) .. "," .. lease .. "," .. run.worker, format("%d", finish)
       for _ = 1, tonumber(run.many) do
         local count, bytes = 0, 0
         while count < max do
@@ -81,8 +84,8 @@ do
           local size = tonumber(match(element, ",(%d+)"))
           if (count > 0 and bytes + size > limit) or (total > 0 and total + size > {{bodyBytesMax}}) then break end
           bytes, total, count, n = bytes + size, total + size, count + 1, n + 1
-          local id = string.sub(element, -16)
-          names[2 * n - 1], names[2 * n], rests[n], ends[n] = id, id .. "s", rest, finish
+          names[n], rests[n], ends[n] = string.sub(element, -16), rest, finish_text
+          if string.byte(element, -17) ~= 58 then moved[#moved + 1] = n end
         end
         counts[#counts + 1] = count
         if count > 0 and (not soonest or finish < soonest) then soonest = finish end
@@ -101,41 +104,44 @@ do
       for priority, line in pairs(back) do call("LPUSH", READY .. priority, unpack(line)) end
     end
 
+    local states = {}
+    for i = 1, #moved do
+      names[n + i] = names[moved[i]] .. "s"
+      states[moved[i]] = n + i
+    end
     local found = n > 0 and call("HMGET", TASKS, unpack(names)) or {}
-    local failed, failed_at, leased, at = {}, {}, 0, 0
+    local failed, failed_at, leased, at = {}, {}, 0, #fields
     for i = 1, n do
-      local id, record = names[2 * i - 1], found[2 * i - 1]
-      local state = fresh[id] or found[2 * i]
-      local leased_state = ""
+      local id, record = names[i], found[i]
       if not record then
         -- Cancelled and gone since: its place in the answer stays empty.
         record, tombs = "", tombs - 1
       else
-        if state then
+        local state
+        if states[i] then
           local head, attempt, releases, has_failed, fence =
-            match(state, "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
-          leased_state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. ","
-            .. format("%d.", math.max(fence + 1, micros + leased)) .. nonce .. rests[i]
+            match(fresh[id] or found[states[i]], "^R,(%d,%d+,[^,]*,%d+,%d+),(%d+),(%d+),(%d),(%d+)")
+          state = "L," .. head .. "," .. (attempt + 1) .. "," .. releases .. "," .. has_failed .. ","
+            .. format("%d.", math.max(fence + 1, micros + i - 1)) .. rests[i]
+          local past = #pasts
+          pasts[past + 1], pasts[past + 2], pasts[past + 3] = i - 1, state, ""
           if has_failed == "1" then
             failed[#failed + 1] = id .. "e"
-            failed_at[#failed] = at + 4
+            failed_at[#failed] = past + 3
           end
         else
-          leased_state = "L," .. string.sub(record, 1, string.find(record, "\n", 1, true) - 1) .. ",1,0,0,"
-            .. format("%d.", micros + leased) .. nonce .. rests[i]
+          state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d.", micros + i - 1) .. rests[i]
         end
-        fields[#fields + 1] = names[2 * i]
-        fields[#fields + 1] = leased_state
+        fields[at + 1], fields[at + 2], at = id .. "s", state, at + 2
         leases_new[2 * leased + 1], leases_new[2 * leased + 2] = ends[i], id
         leased = leased + 1
       end
-      items[at + 1], items[at + 2], items[at + 3], items[at + 4] = id, record, leased_state, ""
-      at = at + 4
+      items[2 * i - 1], items[2 * i] = id, record
     end
     if #failed > 0 then
       local texts = call("HMGET", TASKS, unpack(failed))
       for i = 1, #failed do
-        items[failed_at[i]] = fresh_failures[string.sub(failed[i], 1, 16)] or texts[i] or ""
+        pasts[failed_at[i]] = fresh_failures[string.sub(failed[i], 1, 16)] or texts[i] or ""
       end
     end
     set("ready", ready - leased)
