@@ -23,9 +23,8 @@ function isSame(a: ClaimAsk, b: ClaimAsk): boolean {
 }
 
 /**
- * What the claim script answers, and settle behind two values of its own: now, more, and what was granted. A single
- * task comes flat: fence, lease, id, record and, when it has a past, state, failures. Else fence, the queue's lease,
- * counts, items, pasts; see `scripts/claim.lua`.
+ * What the claim script answers, and settle with two values of its own in between: now, more, and what was granted, in
+ * one of two forms; see `scripts/claim.lua`.
  */
 export type GrantReply = readonly [now: number, more: number, ...granted: unknown[]];
 
@@ -53,25 +52,21 @@ export function claimReplyOf(
         : claimedTaskOf(queue, first, record, state, reply[at + 5] as string);
     return { grants: [[task]], more };
   }
-  const items = reply[at + 3] as string[];
-  const pasts = reply[at + 4] as (string | number)[];
+  let item = at + 2 + asks.length;
+  let past = item;
+  for (let i = 0; i < asks.length; i += 1) past += 2 * (reply[at + 2 + i] as number);
   let place = 0;
-  let past = 0;
-  const grants = (first as number[]).map((count, i) => {
-    const ask = asks[i] as ClaimAsk;
-    const ms = ask.leaseMs ?? leaseMs;
+  const grants = asks.map(({ leaseMs: ms = leaseMs, worker }, i) => {
     const grant: ClaimedTask[] = [];
-    for (let left = count; left > 0; left -= 1, place += 1) {
-      const id = items[2 * place] as string;
-      const record = items[2 * place + 1] as string;
-      if (pasts[past] === place) {
-        grant.push(claimedTaskOf(queue, id, record, pasts[past + 1] as string, pasts[past + 2] as string));
+    for (let left = reply[at + 2 + i] as number; left > 0; left -= 1, item += 2, place += 1) {
+      const id = reply[item] as string;
+      const record = reply[item + 1] as string;
+      if (reply[past] === place) {
+        grant.push(claimedTaskOf(queue, id, record, reply[past + 1] as string, reply[past + 2] as string));
         past += 3;
       } else if (record !== "") {
         // A tombstone whose task is gone leaves its place empty.
-        grant.push(
-          firstClaimOf(queue, id, record, { fence: fence + place, nonce, claimedAt: now, ms, worker: ask.worker }),
-        );
+        grant.push(firstClaimOf(queue, id, record, { fence: fence + place, nonce, claimedAt: now, ms, worker }));
       }
     }
     return grant;

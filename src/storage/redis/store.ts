@@ -57,15 +57,16 @@ export class Store {
     script: Script,
     queue: QueueName,
     args: readonly Argument[],
+    lane?: number,
   ): Promise<Reply> {
-    const reply = await this.run<Reply>(script, queue, args);
+    const reply = await this.run<Reply>(script, queue, args, lane);
     this.clock.sample(reply[0]);
     return reply;
   }
 
-  run<Reply>(script: Script, queue: QueueName, args: readonly Argument[]): Promise<Reply> {
+  run<Reply>(script: Script, queue: QueueName, args: readonly Argument[], lane?: number): Promise<Reply> {
     if (this.isClosed) return Promise.reject(new StorageUnavailableError(CLOSED));
-    return this.link.run(script, this.keys.of(queue) as readonly string[], args) as Promise<Reply>;
+    return this.link.run(script, this.keys.of(queue) as readonly string[], args, lane) as Promise<Reply>;
   }
 
   command<Reply>(name: string, key: string, ...args: Argument[]): Promise<Reply> {

@@ -78,9 +78,9 @@ export class Cluster implements Routes {
     await openAll(this.all());
   }
 
-  of(key: string): KeptConnection | undefined {
+  of(key: string, lane = 0): KeptConnection | undefined {
     const slot = slotOf(key);
-    return this.#slots[slot]?.pool[slot % this.#size];
+    return this.#slots[slot]?.pool[(slot + lane) % this.#size];
   }
 
   *all(): Iterable<KeptConnection> {

@@ -26,7 +26,7 @@ export interface RedisOptions {
   readonly url: string;
   /** What all keys begin with. Default "dibs". */
   readonly prefix?: string;
-  /** Connections for commands to each server, 1 to 16. Default 1; one more hears what is published. */
+  /** Connections for commands to each server, 1 to 16. Default 2; one more hears what is published. */
   readonly connections?: number;
   /** Makes what the start-up checks warn of an error. Default false. */
   readonly strict?: boolean;
@@ -43,10 +43,10 @@ export interface RedisOptions {
 }
 
 /**
- * One connection keeps order and merges best: Redis runs one command at a time anyway, and what is sent in one
- * tick leaves as one packet. More help where one core of this process cannot keep up with TLS or large replies.
+ * Two, so that the answer of one claim is read while the next is executed; see `lanes.ts`. More help where one core of
+ * this process cannot keep up with TLS or large replies.
  */
-const CONNECTIONS = 1;
+const CONNECTIONS = 2;
 const CONNECTIONS_MAX = 16;
 const COMMAND_TIMEOUT_MS = 5_000;
 /** How long a start waits for a Redis that reads its data from disk, and how often it looks. */
@@ -114,17 +114,23 @@ export class RedisLink implements CallHost {
   }
 
   /**
-   * Runs a script, on the connection of `keys[0]`: the calls of one key are written in order, in this tick.
+   * Runs a script, on the connection of `keys[0]`: the calls of one key and lane are written in order, in this tick.
    * Replies are texts (UTF-8), numbers, null and lists of them.
    */
-  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    lane = 0,
+  ): Promise<unknown> {
     const key = keys[0] as string;
-    return this.#call({ key, name: script.name, script, text: evalText(script.sha, keys, args) });
+    const text = evalText(script.sha, keys, args);
+    return this.#callOn(this.#routes.of(key, lane), { key, name: script.name, script, text });
   }
 
   /** Runs one plain command whose first argument is `key`, by the same rules. */
   command(name: string, key: string, ...args: (string | number)[]): Promise<unknown> {
-    return this.#call({ key, name, text: commandText(name, [key, ...args]) });
+    return this.#callOn(this.#routes.of(key), { key, name, text: commandText(name, [key, ...args]) });
   }
 
   /** Runs a command that names no key on every master; their replies in any order. */
@@ -182,10 +188,6 @@ export class RedisLink implements CallHost {
       if (connection !== undefined)
         await checkServer(connection, { strict, onWarning, ...(onSurvival !== undefined && { onSurvival }) });
     await this.#subscriptions.kept.open();
-  }
-
-  #call(what: Sent): Promise<unknown> {
-    return this.#callOn(this.#routes.of(what.key), what);
   }
 
   #callOn(kept: KeptConnection | undefined, what: Sent): Promise<unknown> {

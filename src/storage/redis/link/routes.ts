@@ -8,8 +8,11 @@ export interface Routes {
   readonly isCluster: boolean;
   /** Opens all of them, each ready for use; rejects when one cannot be opened, and may then be tried again. */
   open(): Promise<void>;
-  /** The same key gives the same connection, for as long as the servers stay as they are. Undefined: nobody has it. */
-  of(key: string): KeptConnection | undefined;
+  /**
+   * The same key and lane give the same connection, for as long as the servers stay as they are; lanes of a key give
+   * different ones, as far as there are. Undefined: nobody has the key.
+   */
+  of(key: string, lane?: number): KeptConnection | undefined;
   all(): Iterable<KeptConnection>;
   /** Opens a further connection, to any server that hears everything that is published. */
   dialSubscriber(): Promise<Connection>;

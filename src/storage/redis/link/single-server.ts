@@ -30,9 +30,9 @@ export class SingleServer implements Routes {
     return openAll(this.#pool);
   }
 
-  of(key: string): KeptConnection {
+  of(key: string, lane = 0): KeptConnection {
     const pool = this.#pool;
-    return pool[pool.length === 1 ? 0 : hashOf(key) % pool.length] as KeptConnection;
+    return pool[pool.length === 1 ? 0 : (hashOf(key) + lane) % pool.length] as KeptConnection;
   }
 
   all(): Iterable<KeptConnection> {

@@ -4,8 +4,8 @@
 --       then for each run of equal asks one text: how many, max, leaseMs or nothing, bytesMax or nothing, worker
 -- Reply now, 1 when more is ready, then what was granted: fence of the first task without a past, one more for each
 --       further one; the queue's lease; number of tasks of each ask; id + record of each task; of those with a past
---       their place among the tasks + state + failures. Or, of a single task, flat: fence, its lease, id, record
---       and, when it has a past, state, failures
+--       their place among the tasks + state + failures. Or, of a single task: fence, its lease, id, record and, when
+--       it has a past, state, failures
 -- Cost  TIME, HMGET, HMGET, HSET, ZADD, HSET and one LPOP or LMPOP for each priority touched; four more at most when
 --       tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
 -- Bound 1,000 tasks, 1,000 tombstones, 16 MiB of payloads
@@ -32,11 +32,12 @@ end
 local self, first_ask = ARGV[2], 4
 meta.ready, meta.leased, meta.leaseMs, meta.due = queue[1] or nil, queue[2] or nil, queue[3] or nil, queue[4] or nil
 meta.priorities, meta.paused, meta.tombs, meta.waiting = queue[5], queue[6], queue[7] or nil, queue[8]
-local fields, fresh, fresh_failures = {}, {}, {}
+local fields, fresh, fresh_failures, reply = {}, {}, {}, { now, 0 }
 --#include grant
 if #leases_new > 0 then
   call("ZADD", LEASES, unpack(leases_new))
   call("HSET", TASKS, unpack(fields))
 end
 save_meta()
-return { now, more, micros, lease_default, counts, items, pasts }
+reply[2] = more
+return reply

@@ -20,8 +20,9 @@ end
 local function save_meta()
   local args = {}
   for name in pairs(dirty) do
-    args[#args + 1] = name
-    args[#args + 1] = meta[name]
+    local value, n = meta[name], #args
+    -- As text: Redis itself would write a number with 17 digits.
+    args[n + 1], args[n + 2] = name, type(value) == "number" and format("%d", value) or value
   end
   if #args > 0 then call("HSET", META, unpack(args)) end
 end
