@@ -66,7 +66,9 @@ export function claimReplyOf(
         past += 3;
       } else if (record !== "") {
         // A tombstone whose task is gone leaves its place empty.
-        grant.push(firstClaimOf(queue, id, record, { fence: fence + place, nonce, claimedAt: now, ms, worker }));
+        grant.push(
+          firstClaimOf(queue, id, record, { fence: fence + place, nonce, claimedAt: now, ms, worker }),
+        );
       }
     }
     return grant;
