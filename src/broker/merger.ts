@@ -5,12 +5,12 @@ import type { VerbMeter } from "./meters.ts";
 import type { Turn } from "./turn.ts";
 
 /**
- * Where several storage calls may be under way, the callers that there are share them equally: when all travel together,
- * this side and the storage take turns and the second call stays empty. Fewer than these are not worth a call more. On
- * Redis, three interleaved runs each: at 50 callers 101k claims/s in one call, 133k in two of 25, 109k in three of 17;
- * at 200 callers 147k in two of 100, 124k in calls of 25.
+ * Where several storage calls may be under way, what there is to do is shared between them equally: when all travels
+ * together, this side and the storage take turns and the second call stays empty. Less than this is not worth a call
+ * more. On Redis, three interleaved runs each: at 50 callers 101k claims/s in one call, 133k in two of 25, 109k in three
+ * of 17; at 200 callers 147k in two of 100, 124k in calls of 25.
  */
-const CALLS_MIN_OF_SEVERAL = 16;
+const SHARE_MIN = 16;
 
 /** A caller's share of a storage call. */
 export interface MergedCall<Reply> {
@@ -47,8 +47,8 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   /** Those that were sent already and ask once more: before all others. */
   #again: Call[] = [];
   #inFlight = 0;
-  /** Callers in the storage calls that are under way. */
-  #callers = 0;
+  /** What the storage calls weigh that are under way. */
+  #weight = 0;
   #isLeaving = false;
 
   constructor(options: MergerOptions<Call, Reply>) {
@@ -92,13 +92,17 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   readonly #leave = (): void => {
     this.#isLeaving = false;
     const calls = this.#takeBatch();
+    const weight = weightOf(calls);
     this.#inFlight += 1;
-    this.#callers += calls.length;
+    this.#weight += weight;
     this.#options.meter.merged.record(calls.length);
     const startedAt = this.#options.calls.begin();
     this.#send(calls).then(
-      (reply) => this.#deal(calls, reply, startedAt),
-      (error) => this.#fail(calls, error, startedAt),
+      (reply) => this.#deal(calls, reply, this.#ended(weight, startedAt)),
+      (error) => {
+        this.#ended(weight, startedAt);
+        this.#fail(calls, error);
+      },
     );
     if (this.#hasWaiting) this.#leaveSoon();
   };
@@ -115,14 +119,13 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   /** The calls that fit one storage call; the first always does. */
   #takeBatch(): Call[] {
     const waiting = this.#inOrder();
-    const most = this.#most(waiting.length);
+    const share = this.#share(waiting);
     let weight = 0;
     let bytes = 0;
     let count = 0;
     for (const call of waiting) {
       weight += call.weight;
-      if (count === most) break;
-      if (count > 0 && (weight > LIMITS.batchMax || bytes + call.bytes > LIMITS.bodyBytesMax)) break;
+      if (count > 0 && (weight > share || bytes + call.bytes > LIMITS.bodyBytesMax)) break;
       bytes += call.bytes;
       count += 1;
     }
@@ -134,11 +137,12 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
     return waiting.splice(0, count);
   }
 
-  /** Callers that one storage call takes, of so many who wait. */
-  #most(waiting: number): number {
+  /** What one storage call may weigh. */
+  #share(waiting: readonly Call[]): number {
     const { callsInFlight } = this.#options;
-    if (callsInFlight === 1) return waiting;
-    return Math.max(CALLS_MIN_OF_SEVERAL, Math.ceil((waiting + this.#callers) / callsInFlight));
+    if (callsInFlight === 1) return LIMITS.batchMax;
+    const share = Math.ceil((weightOf(waiting) + this.#weight) / callsInFlight);
+    return Math.min(LIMITS.batchMax, Math.max(SHARE_MIN, share));
   }
 
   #inOrder(): Call[] {
@@ -148,8 +152,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
     return this.#waiting;
   }
 
-  #deal(calls: readonly Call[], reply: Reply, startedAt: number): void {
-    const now = this.#ended(calls, startedAt);
+  #deal(calls: readonly Call[], reply: Reply, now: number): void {
     for (const call of calls) {
       try {
         call.deal(reply, now);
@@ -160,18 +163,23 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
     }
   }
 
-  #fail(calls: readonly Call[], cause: unknown, startedAt: number): void {
+  #fail(calls: readonly Call[], cause: unknown): void {
     this.#options.meter.errors += 1;
-    this.#ended(calls, startedAt);
     const error = storageError(this.#options.verb, cause);
     for (const call of calls) call.fail(error);
   }
 
-  #ended(calls: readonly Call[], startedAt: number): number {
+  #ended(weight: number, startedAt: number): number {
     this.#inFlight -= 1;
-    this.#callers -= calls.length;
+    this.#weight -= weight;
     // What waited leaves by a microtask, so after the answers below have been given.
     if (!this.#isLeaving && this.#hasWaiting) this.#leaveSoon();
     return this.#options.calls.end(this.#options.meter, startedAt);
   }
+}
+
+function weightOf(calls: readonly { readonly weight: number }[]): number {
+  let weight = 0;
+  for (const call of calls) weight += call.weight;
+  return weight;
 }

@@ -41,6 +41,11 @@ interface Parcel {
  * that just misses a call waits for all of it.
  */
 const CALLS_IN_FLIGHT = 2;
+/**
+ * The tasks in hand share the calls equally, so that the endings of one half are dealt with here while those of the
+ * other are there. Fewer than these are not worth a call more.
+ */
+const SHARE_MIN = 16;
 /** Braces, names, and the claim that travels along. */
 const ENVELOPE_BYTES = 4_096;
 const ITEM_BYTES = 512;
@@ -62,6 +67,8 @@ export class Settler {
   #inFlight = 0;
   #failures = 0;
   #isScheduled = false;
+  /** The event loop has turned since endings left last. */
+  #hasTurned = true;
   #pause: NodeJS.Timeout | undefined;
   #claims = true;
 
@@ -96,15 +103,29 @@ export class Settler {
     this.#waiting = [];
   }
 
-  /** At the end of this turn: what ends in it goes together, and the loop turns between two rounds. */
+  /**
+   * Once all has run that is ready to run: what ends in that goes together. A second time only after the event loop has
+   * turned: an engine in this process answers so soon that it would never turn otherwise.
+   */
   #schedule(): void {
     if (this.#isScheduled || this.#pause !== undefined) return;
     this.#isScheduled = true;
-    setImmediate(() => {
-      this.#isScheduled = false;
-      this.#flush();
-    });
+    if (!this.#hasTurned) setImmediate(this.#leave);
+    else process.nextTick(this.#leave);
   }
+
+  readonly #leave = (): void => {
+    this.#isScheduled = false;
+    if (this.#hasTurned) {
+      this.#hasTurned = false;
+      setImmediate(this.#turned);
+    }
+    this.#flush();
+  };
+
+  readonly #turned = (): void => {
+    this.#hasTurned = true;
+  };
 
   #flush(): void {
     while (this.#inFlight < CALLS_IN_FLIGHT && this.#pause === undefined) {
@@ -117,11 +138,13 @@ export class Settler {
   /** The next parcels that fit into one call. Those whose claim has ended meanwhile are left out. */
   #nextBatch(): Parcel[] {
     const batch: Parcel[] = [];
+    const share = Math.ceil(this.#slots.taken / CALLS_IN_FLIGHT);
+    const most = Math.min(LIMITS.batchMax, Math.max(SHARE_MIN, share));
     let bytes = ENVELOPE_BYTES;
     let taken = 0;
     for (const parcel of this.#waiting) {
       if (parcel.held.stage !== "ended") {
-        const isFull = batch.length === LIMITS.batchMax || bytes + parcel.bytes > LIMITS.bodyBytesMax;
+        const isFull = batch.length === most || bytes + parcel.bytes > LIMITS.bodyBytesMax;
         if (batch.length > 0 && (isFull || parcel.isAlone || batch[0]?.isAlone)) break;
         batch.push(parcel);
         bytes += parcel.bytes;
@@ -133,7 +156,8 @@ export class Settler {
   }
 
   async #send(batch: readonly Parcel[]): Promise<void> {
-    const asked = this.#ask(batch);
+    const returning = this.#returning(batch);
+    const asked = returning === 0 ? 0 : this.#slots.promise(returning);
     const claim = asked === 0 ? undefined : { ...this.#claim, max: asked };
     const outcomes = batch.map(({ held, ending }): OutcomeItem => {
       const { id, lease } = held.task;
@@ -147,10 +171,10 @@ export class Settler {
     });
     const reply = await call.catch((error: DibsError) => error);
     this.#inFlight -= 1;
-    this.#slots.takeBack(asked);
+    this.#slots.takeBack(asked, returning);
     if (reply instanceof Error) this.#refused(batch, reply);
     else this.#answered(batch, reply, asked);
-    if (this.#waiting.length > 0) this.#flush();
+    if (this.#waiting.length > 0 && !this.#isScheduled) this.#flush();
   }
 
   #answered(batch: readonly Parcel[], reply: SettleReply, asked: number): void {
@@ -161,11 +185,10 @@ export class Settler {
     this.#actions.claimed(reply.tasks, asked);
   }
 
-  /** How many tasks to ask for: none with what was sent before, whose slots may be claimed for already. */
-  #ask(batch: readonly Parcel[]): number {
+  /** How many slots may be claimed for anew: none of what was sent before, for they may be claimed for already. */
+  #returning(batch: readonly Parcel[]): number {
     if (!this.#claims || batch.some((parcel) => parcel.isRepeated || parcel.isAlone)) return 0;
-    const returning = batch.filter(freesItsSlot).length;
-    return returning === 0 ? 0 : this.#slots.promise(returning);
+    return batch.filter(freesItsSlot).length;
   }
 
   #allowedMs(batch: readonly Parcel[]): number {

@@ -22,6 +22,15 @@ describe("slots", () => {
     expect(slots.promise(1)).toBe(1);
   });
 
+  it("are promised to each of several settles under way, as many as it frees", () => {
+    const slots = new Slots(4);
+    for (let task = 0; task < 4; task += 1) slots.take();
+
+    expect(slots.promise(2)).toBe(2);
+    expect(slots.promise(2)).toBe(2);
+    expect(slots.promise()).toBe(0);
+  });
+
   it("are promised a thousand at a time, as many as a claim may ask for", () => {
     expect(new Slots(5_000).promise()).toBe(1_000);
   });
@@ -48,7 +57,7 @@ describe("slots", () => {
           }
           if (name === "end" && settles.length > 0) {
             const asked = settles.shift() as number;
-            slots.takeBack(asked);
+            slots.takeBack(asked, 1);
             slots.free();
             for (let index = 0; index < asked; index += 1) slots.take();
             running += asked;

@@ -24,13 +24,14 @@ export class Slots {
   promise(returning = 0): number {
     const free = this.size - this.#taken - this.#promised + returning;
     const count = Math.max(0, Math.min(free, LIMITS.claimMax));
-    this.#promised += count;
+    // The returning ones are taken still: counted as promised too, they would be missed by the next settle.
+    this.#promised += Math.max(0, count - returning);
     return count;
   }
 
-  /** The claim that they were promised to is over. */
-  takeBack(count: number): void {
-    this.#promised -= count;
+  /** The claim that they were promised to is over; `returning` as it was said then. */
+  takeBack(count: number, returning = 0): void {
+    this.#promised -= Math.max(0, count - returning);
   }
 
   take(): void {
