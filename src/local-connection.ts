@@ -112,21 +112,22 @@ export class LocalConnection implements Connection {
     }, signal);
   }
 
-  settle(outcomes: readonly OutcomeItem[], claim?: ClaimBody, signal?: AbortSignal): Promise<SettleReply> {
+  settle(
+    outcomes: readonly OutcomeItem[],
+    claim?: ClaimBody,
+    signal?: () => AbortSignal,
+  ): Promise<SettleReply> {
     return told(async () => {
-      // A result stands for its text, so that it is missed where it must not be.
-      const items = outcomes.map(({ resultJson, ...item }) =>
-        resultJson === undefined ? item : { ...item, result: null },
-      );
+      const results = outcomes.map((outcome) => outcome.resultJson);
+      const items = outcomes.map(shownItem);
       const body = check(
         "SettleBody",
         claim === undefined ? { outcomes: items } : { outcomes: items, claim },
       );
-      const results = outcomes.map((outcome) => outcome.resultJson);
       const next = body.claim === undefined ? undefined : claimAsk(body.claim);
       let tasks: ClaimedTaskMessage[] = [];
       const settled = await eachInPlace(settleAsks(body, results), async (asks) => {
-        const reply = await this.#broker.settle(asks, next, signal);
+        const reply = await this.#broker.settle(asks, next, next?.waitMs ? signal?.() : undefined);
         tasks = reply.tasks.map(claimedTaskMessage);
         return reply.results;
       });
@@ -134,7 +135,7 @@ export class LocalConnection implements Connection {
         results: settled.map((item, index) => settleItem(body.outcomes[index]?.id ?? "", item)),
         tasks,
       };
-    }, signal);
+    });
   }
 
   heartbeats(body: HeartbeatsBody): Promise<HeartbeatItemAnswer[]> {
@@ -217,6 +218,13 @@ async function told<Answer>(call: () => Promise<Answer>, signal?: AbortSignal): 
 
 function askOf({ payloadJson, ...body }: EnqueueItem): EnqueueAsk {
   return enqueueAsk(check("EnqueueBody", body), payloadJson);
+}
+
+/** A result stands for its text, so that it is missed where it must not be. Rest and spread would cost a microsecond. */
+function shownItem(item: OutcomeItem): Omit<OutcomeItem, "resultJson"> & { result?: null } {
+  if (item.resultJson === undefined) return item;
+  const { resultJson: _, ...rest } = item;
+  return { ...rest, result: null };
 }
 
 function queueNameOf(name: string): QueueName {

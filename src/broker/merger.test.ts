@@ -9,6 +9,7 @@ import {
   RENDERS,
   settledDown,
 } from "../../test/broker/opened.ts";
+import type { ClaimAsk } from "../storage/storage.ts";
 import { LIMITS } from "../task/limits.ts";
 import type { ClaimedTask, NewTask } from "../task/task.ts";
 
@@ -92,18 +93,51 @@ describe("merging", () => {
   });
 
   it.each([
-    { callsInFlight: 1, calls: 1 },
-    { callsInFlight: 2, calls: 3 },
+    { callers: 250, callsInFlight: 1, sizes: [250] },
+    { callers: 250, callsInFlight: 2, sizes: [125, 125] },
+    { callers: 50, callsInFlight: 2, sizes: [25, 25] },
+    { callers: 17, callsInFlight: 2, sizes: [16, 1] },
+    { callers: 16, callsInFlight: 2, sizes: [16] },
   ])(
-    "sends 250 callers in $calls calls when $callsInFlight may be under way",
-    async ({ callsInFlight, calls }) => {
+    "shares $callers callers between the $callsInFlight calls that may be under way: $sizes",
+    async ({ callers, callsInFlight, sizes }) => {
       const { broker, witness } = await opened({ callsInFlight });
+      const held = gate();
+      witness.intervene = async (verb, call) => {
+        if (verb === "claim") await held.opened;
+        return call();
+      };
 
-      await Promise.all(Array.from({ length: 250 }, () => broker.claim(aClaim())));
+      const answers = Array.from({ length: callers }, () => broker.claim(aClaim()));
+      await settledDown();
+      held.open();
+      await Promise.all(answers);
 
-      expect(witness.count("claim")).toBe(calls);
+      const asks = witness.calls.flatMap(({ verb, args }) =>
+        verb === "claim" ? [args[1] as ClaimAsk[]] : [],
+      );
+      expect(asks.map(({ length }) => length)).toEqual(sizes);
     },
   );
+
+  it("shares what waits with what is under way", async () => {
+    const { broker, witness } = await opened({ callsInFlight: 2 });
+    const held = gate();
+    witness.intervene = async (verb, call) => {
+      if (verb === "claim" && witness.count("claim") === 1) await held.opened;
+      return call();
+    };
+
+    const answers = Array.from({ length: 50 }, () => broker.claim(aClaim()));
+    await settledDown();
+    answers.push(...Array.from({ length: 25 }, () => broker.claim(aClaim())));
+    await settledDown();
+    held.open();
+    await Promise.all(answers);
+
+    const asks = witness.calls.flatMap(({ verb, args }) => (verb === "claim" ? [args[1] as ClaimAsk[]] : []));
+    expect(asks.map(({ length }) => length)).toEqual([25, 25, 25]);
+  });
 
   it("never sends more than a thousand tasks or 16 MiB in one call", async () => {
     const { broker, witness } = await opened();

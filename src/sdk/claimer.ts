@@ -74,7 +74,7 @@ export class Claimer {
     let tasks: readonly ClaimedTaskMessage[] = [];
     try {
       tasks = await withDeadline(
-        (signal) => this.#connection.claim({ ...this.#claim, max: asked, waitMs }, signal),
+        (signal) => this.#connection.claim({ ...this.#claim, max: asked, waitMs }, signal()),
         {
           ms: waitMs + this.#timings.claimMarginMs,
           what: "A claim",

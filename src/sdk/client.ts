@@ -175,8 +175,9 @@ export class Dibs {
       return resultJson === undefined ? present(item) : { ...present(item), resultJson };
     });
     const { signal, ...body } = claim ?? { queues: [] };
-    const next = claim === undefined ? undefined : present(body);
-    const reply = await this.#open().settle(items, next, this.#untilClosed(signal));
+    const next = claim === undefined || signal?.aborted ? undefined : present(body);
+    const until = this.#untilClosed(signal);
+    const reply = await this.#open().settle(items, next, () => until);
     return { results: reply.results.map(settledOf), tasks: reply.tasks as ClaimedTaskMessage[] };
   }
 

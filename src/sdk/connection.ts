@@ -44,8 +44,12 @@ export interface Connection {
   forceRelease(id: string): Promise<SettledAnswer>;
 
   claim(body: ClaimBody, signal?: AbortSignal): Promise<ClaimedTaskMessage[]>;
-  /** At most 1,000 outcomes and 16 MiB. */
-  settle(outcomes: readonly OutcomeItem[], claim?: ClaimBody, signal?: AbortSignal): Promise<SettleReply>;
+  /** At most 1,000 outcomes and 16 MiB. The signal is asked for when the call goes over a network, or its claim waits. */
+  settle(
+    outcomes: readonly OutcomeItem[],
+    claim?: ClaimBody,
+    signal?: () => AbortSignal,
+  ): Promise<SettleReply>;
   heartbeats(body: HeartbeatsBody, signal?: AbortSignal): Promise<HeartbeatItemAnswer[]>;
 
   queues(): Promise<QueueMessage[]>;

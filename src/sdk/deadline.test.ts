@@ -21,7 +21,7 @@ describe("a deadline", () => {
     let told: AbortSignal | undefined;
     const call = withDeadline(
       (signal) => {
-        told = signal;
+        told = signal();
         return never();
       },
       { ms: 10, what: "A claim", late: nobody },
@@ -51,8 +51,9 @@ describe("a deadline", () => {
 
   it("passes an earlier abort on, also one from before", async () => {
     const stop = new AbortController();
-    const untilAborted = (signal: AbortSignal) =>
+    const untilAborted = (own: () => AbortSignal) =>
       new Promise<never>((_, reject) => {
+        const signal = own();
         if (signal.aborted) reject(signal.reason);
         signal.addEventListener("abort", () => reject(signal.reason));
       });

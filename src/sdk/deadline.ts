@@ -14,39 +14,44 @@ export interface DeadlineOptions<Value> {
  * Gives a call up when it does not come back in time, also one that does not react to its signal: a worker
  * must not wait for ever on one broken connection.
  *
- * Its timer keeps the process alive while the call waits, which nothing else does for an embedded engine.
+ * Its timer keeps the process alive while the call waits, which nothing else does for an embedded engine. The signal is
+ * made when it is asked for: it costs as much as the rest of a call within the process.
  */
 export function withDeadline<Value>(
-  call: (signal: AbortSignal) => Promise<Value>,
+  call: (signal: () => AbortSignal) => Promise<Value>,
   options: DeadlineOptions<Value>,
 ): Promise<Value> {
   const { ms, what, signal, late } = options;
   return new Promise((resolve, reject) => {
-    const controller = new AbortController();
-    const abort = () => controller.abort(signal?.reason);
-    let over = false;
+    let controller: AbortController | undefined;
+    let error: ConnectionLostError | undefined;
+    const abort = () => controller?.abort(signal?.reason);
+    const ownSignal = () => {
+      controller ??= new AbortController();
+      if (error !== undefined) controller.abort(error);
+      else if (signal?.aborted) abort();
+      return controller.signal;
+    };
     const timer = setTimeout(() => {
-      over = true;
       signal?.removeEventListener("abort", abort);
-      const error = new ConnectionLostError(`${what} did not come back within ${ms} ms and was given up`);
-      controller.abort(error);
+      error = new ConnectionLostError(`${what} did not come back within ${ms} ms and was given up`);
+      controller?.abort(error);
       reject(error);
     }, ms);
     const end = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     };
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
-    call(controller.signal).then(
+    signal?.addEventListener("abort", abort, { once: true });
+    call(ownSignal).then(
       (value) => {
         end();
-        if (over) late(value);
+        if (error !== undefined) late(value);
         else resolve(value);
       },
-      (error: unknown) => {
+      (reason: unknown) => {
         end();
-        reject(error);
+        reject(reason);
       },
     );
   });

@@ -99,7 +99,11 @@ export class HttpConnection implements Connection {
     return answer?.tasks ?? [];
   }
 
-  settle(outcomes: readonly OutcomeItem[], claim?: ClaimBody, signal?: AbortSignal): Promise<SettleReply> {
+  settle(
+    outcomes: readonly OutcomeItem[],
+    claim?: ClaimBody,
+    signal?: () => AbortSignal,
+  ): Promise<SettleReply> {
     const texts = outcomes.map(({ resultJson, ...rest }) =>
       withJsonField(JSON.stringify(rest), "result", resultJson),
     );
@@ -108,7 +112,7 @@ export class HttpConnection implements Connection {
       "claim",
       claim === undefined ? undefined : JSON.stringify(claim),
     );
-    return this.#post("/v1/settle", body, { waitMs: claim?.waitMs ?? 0, signal });
+    return this.#post("/v1/settle", body, { waitMs: claim?.waitMs ?? 0, signal: signal?.() });
   }
 
   async heartbeats(body: HeartbeatsBody, signal?: AbortSignal): Promise<HeartbeatItemAnswer[]> {

@@ -61,7 +61,10 @@ export class LeaseKeeper {
 
   /** Watches a task until `remove`. */
   add(held: HeldTask): void {
-    if (this.#held.size === 0) this.#lookedAt = performance.now();
+    if (this.#held.size === 0) {
+      this.#lookedAt = performance.now();
+      this.#timer?.ref();
+    }
     this.#held.add(held);
     this.#lookBy(this.#nextLook(held, held.receivedAt));
   }
@@ -70,7 +73,8 @@ export class LeaseKeeper {
     this.#recentQueues.add(held.task.queue);
     if (this.#held.size === 1) this.#reportBlock(performance.now());
     this.#held.delete(held);
-    if (this.#held.size === 0) this.#stopTimer();
+    // The timer runs on: tasks come and go many times a second. Meanwhile it keeps no process alive.
+    if (this.#held.size === 0) this.#timer?.unref();
   }
 
   /** A block of the event loop that was told already. */
@@ -167,7 +171,7 @@ export class LeaseKeeper {
     const leases = batch.map(({ task }) => ({ id: task.id, leaseToken: task.lease.token }));
     const shortestMs = Math.min(...batch.map(({ task }) => task.lease.ms));
     try {
-      const answers = await withDeadline((signal) => this.#connection.heartbeats({ leases }, signal), {
+      const answers = await withDeadline((signal) => this.#connection.heartbeats({ leases }, signal()), {
         ms: Math.max(BEAT_MS_MIN, shortestMs * RETRIED_PART),
         what: "A heartbeat",
         late: () => {},
@@ -242,12 +246,6 @@ export class LeaseKeeper {
     clearTimeout(this.#timer);
     this.#lookAt = at;
     this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.ceil(at - performance.now())));
-  }
-
-  #stopTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#lookAt = Number.POSITIVE_INFINITY;
   }
 
   #lostError(held: HeldTask): LeaseLostError {

@@ -68,7 +68,7 @@ function ask(
 ): Promise<ResultAnswer> {
   const waitMs = Math.round(Math.min(WAIT_MS, leftMs));
   if (leftMs > WAIT_MS) return connection.result(id, waitMs, signal);
-  return withDeadline((bounded) => connection.result(id, waitMs, bounded), {
+  return withDeadline((bounded) => connection.result(id, waitMs, bounded()), {
     ms: leftMs + ANSWER_MS,
     what: "A wait for a result",
     late: () => {},

@@ -33,10 +33,10 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
   local text = straight and call("HGET", TASKS, id .. "s")
   local ends = text and call("ZSCORE", LEASES, id)
   if ends and tonumber(ends) > now then
-    local head, size, past, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,)(%d+)(,%d+,%d+,%d+,%d),([%d.]+),(%d+)")
+    local head, size, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d),([%d.]+),(%d+)")
     if fence == token then
       local place = format("%012d", (queue[12] or 0) + 1)
-      local args = { id .. "s", "C," .. head .. size .. past .. "," .. token .. "," .. format("%d", now) .. "," .. place
+      local args = { id .. "s", "C," .. head .. "," .. token .. "," .. format("%d", now) .. "," .. place
         .. "," .. #result .. "," }
       if ARGV[5] == "C" then args[3], args[4] = id .. "r", result end
       call("ZREM", LEASES, id)
@@ -50,7 +50,7 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
       call("HSET", META, "ready", format("%d", ready), "leased", format("%d", queue[2] - (asks and 0 or 1)), "completed",
         format("%d", (queue[10] or 0) + 1), "bytes", format("%d", (queue[11] or 0) + size + #result), "order",
         format("%d", place))
-      local more, word = ready > 0 and not paused and 1 or 0, "C" .. format("%d", now - claimed_at)
+      local more, word = ready > 0 and not paused and 1 or 0, format("C%d", now - claimed_at)
       if asks then return { now, more, word, 0, micros, lease, next_id, record, moved, failures } end
       return { now, more, word, 0 }
     end
@@ -142,26 +142,25 @@ local function end_claim(i)
 end
 
 -- A completion by the holder, which most are, goes straight through; the rest as the general rules say.
-local outcomes, completed, bytes = {}, 0, 0
+local outcomes, completed, bytes, is_awaited = {}, 0, 0, (meta.awaited or "") ~= ""
 local completed_new, now_text = finished_new.C, format("%d", now)
 for i = 1, endings do
   local kind, id, token, text = ARGV[5 * i], ids[i], ARGV[5 * i + 2], found[i]
-  local head, size, past, fence, claimed_at
+  local head, size, fence, claimed_at
   if (kind == "c" or kind == "C") and text and not fresh[id] then
-    head, size, past, fence, claimed_at =
-      match(text, "^L,(%d,%d+,[^,]*,)(%d+)(,%d+,%d+,%d+,%d),([%d.]+),(%d+)")
+    head, size, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d),([%d.]+),(%d+)")
   end
   if fence == token and tonumber(ends[i]) > now then
     local place, result = next_order(), ARGV[5 * i + 3]
-    local state = "C," .. head .. size .. past .. "," .. token .. "," .. now_text .. "," .. place .. "," .. #result .. ","
+    local state = "C," .. head .. "," .. token .. "," .. now_text .. "," .. place .. "," .. #result .. ","
     fresh[id] = state
     fields[#fields + 1], fields[#fields + 2] = names[i], state
     if kind == "C" then fields[#fields + 1], fields[#fields + 2] = id .. "r", result end
     completed, bytes = completed + 1, bytes + size + #result
     leases_gone[#leases_gone + 1] = id
     completed_new[#completed_new + 1], completed_new[#completed_new + 2] = now_text, place .. id
-    ended[#ended + 1] = id .. "C"
-    outcomes[i] = "C" .. now - claimed_at
+    if is_awaited then ended[#ended + 1] = id .. "C" end
+    outcomes[i] = format("C%d", now - claimed_at)
   else
     outcomes[i] = end_claim(i)
   end
