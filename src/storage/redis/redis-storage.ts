@@ -122,8 +122,7 @@ export class RedisStorage implements MovableStorage {
     const answer = await reply.finally(() => this.#enqueues.leave(queue, lane));
     const outcomes = enqueueOutcomes(queue, tasks, answer);
     const [, , woken] = answer;
-    if (isTold) this.#wakeUps.toldEarly(queue, woken);
-    else if (outcomes.some(isReady)) this.#wakeUps.readied(queue, woken);
+    if (!isTold && outcomes.some(isReady)) this.#wakeUps.readied(queue, woken);
     return outcomes;
   }
 

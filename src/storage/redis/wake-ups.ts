@@ -92,11 +92,6 @@ export class WakeUps {
     this.tell({ kind: "ready", queue });
   }
 
-  /** The enqueue of which was told early has answered. When nobody waits here any more, another is woken. */
-  toldEarly(queue: QueueName, woken: number): void {
-    if (woken === 1 && !this.#waiting.has(queue)) this.#wakeNext(queue);
-  }
-
   async awaitEnd(id: TaskId): Promise<void> {
     const queue = queueOf(id);
     await this.#store.run(SCRIPTS.await, queue, [this.#store.keys.endsChannel, memberOf(queue, id)]);
