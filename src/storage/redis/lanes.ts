@@ -37,6 +37,7 @@ export class Lanes {
   leave(queue: QueueName, lane: number): void {
     const lanes = this.#underWay.get(queue) as number[];
     (lanes[lane] as number) -= 1;
-    if (lanes.every((calls) => calls === 0)) this.#underWay.delete(queue);
+    for (const calls of lanes) if (calls > 0) return;
+    this.#underWay.delete(queue);
   }
 }
