@@ -36,7 +36,7 @@ describe("readConfig", () => {
       store: { kind: "folder", folder: "./data" },
       durability: "process",
       prefix: "dibs",
-      redisConnections: 1,
+      redisConnections: 2,
       redisTlsCa: undefined,
       redisTlsCert: undefined,
       redisTlsKey: undefined,

@@ -77,7 +77,7 @@ const SETTINGS: { readonly [Name in SettingName]: Setting<Config[Name]> } = {
   store: { read: readStore, fallback: Object.freeze({ kind: "folder", folder: "./data" }) },
   durability: { read: oneOf(["process", "power", "none"]), fallback: "process" },
   prefix: { read: readPrefix, fallback: "dibs" },
-  redisConnections: { read: wholeNumber(1, 16), fallback: 1 },
+  redisConnections: { read: wholeNumber(1, 16), fallback: 2 },
   redisTlsCa: { read: readPath, fallback: undefined },
   redisTlsCert: { read: readPath, fallback: undefined },
   redisTlsKey: { read: readPath, fallback: undefined },

@@ -9,7 +9,7 @@ const SETTING_FLAGS: Readonly<Record<SettingName | "config", readonly [value: st
   store: ["<place>", "where the tasks are: a folder, memory: or redis://… (default: ./data)"],
   durability: ["<mode>", "what an acknowledged task survives: process, power or none (default: process)"],
   prefix: ["<text>", "what the keys in Redis begin with (default: dibs)"],
-  redisConnections: ["<number>", "connections for commands to each Redis (default: 1)"],
+  redisConnections: ["<number>", "connections for commands to each Redis (default: 2)"],
   redisTlsCa: ["<file>", "authorities to trust for rediss://, PEM"],
   redisTlsCert: ["<file>", "certificate to show a rediss:// that asks for one, PEM"],
   redisTlsKey: ["<file>", "its key, PEM"],

@@ -1,7 +1,7 @@
 import type { Connection } from "./connection.ts";
 
 /** After this long without a byte a connection is asked whether it lives; half-open ones are found so. */
-const IDLE_MS = 10_000;
+const IDLE_MS = 15_000;
 const IDLE_CHECK_MS = 2_500;
 /** How long it may take to answer that. */
 const PING_MS = 3_000;
