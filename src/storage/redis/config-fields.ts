@@ -3,6 +3,16 @@ import { DEFAULT_QUEUE_CONFIG, type QueueConfig, type QueueSnapshot } from "../.
 import type { QueueChange } from "../storage.ts";
 import { parseBackoff } from "./record.ts";
 
+/** What the configure script answers. */
+export type ConfigureReply = [
+  now: number,
+  nothing: string,
+  woken: number,
+  made: number,
+  fields: string[],
+  oldest: string[],
+];
+
 /** Fields and values of the queue's hash that a change sets; an empty value removes the field. */
 export function changedFields({ config = {}, paused }: QueueChange): (string | number)[] {
   const { backoff, retention, maxDepth, maxAttempts, leaseMs } = config;

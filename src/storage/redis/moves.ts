@@ -3,6 +3,15 @@ import type { TaskState } from "../../task/task.ts";
 import type { MoveOutcome } from "../storage.ts";
 import { stateOfLetter, taskOf } from "./record.ts";
 
+/** What the move script answers. */
+export type MoveReply = [now: number, more: number, woken: number, words: string[], items: string[]];
+
+/** What became of ids, and whether the caller is the one to wake. */
+export interface Moved {
+  readonly outcomes: MoveOutcome[];
+  readonly woken: number;
+}
+
 /** Reads what the move script answers: a word for each id, and id, record, state, failures of each that moved. */
 export function moveOutcomes(
   queue: QueueName,

@@ -28,14 +28,14 @@ import type {
 } from "../storage.ts";
 import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
 import { claimReplyOf, type GrantReply, memberOf, pushAsks } from "./asks.ts";
-import { changedFields, snapshotOf } from "./config-fields.ts";
+import { type ConfigureReply, changedFields, snapshotOf } from "./config-fields.ts";
 import { nextDueAt } from "./due.ts";
 import { type EnqueueReply, enqueueArgs, enqueueOutcomes } from "./enqueue.ts";
 import { exportTasks } from "./export.ts";
 import { Lanes } from "./lanes.ts";
 import type { RedisOptions } from "./link/link.ts";
 import type { Script } from "./link/script.ts";
-import { leftAsItWas, moveOutcomes } from "./moves.ts";
+import { leftAsItWas, type Moved, type MoveReply, moveOutcomes } from "./moves.ts";
 import { pageOf, parseCursor } from "./page.ts";
 import { QueueNames } from "./queue-names.ts";
 import { taskFrom } from "./record.ts";
@@ -49,7 +49,7 @@ import {
   type SettleScriptReply,
 } from "./settlements.ts";
 import { Store } from "./store.ts";
-import { importArgs } from "./stored.ts";
+import { type ImportScriptReply, importArgs } from "./stored.ts";
 import { WakeUps } from "./wake-ups.ts";
 
 /** {@link RedisStorage.open}: where, and for tests a shifted time. */
@@ -391,21 +391,6 @@ export class RedisStorage implements MovableStorage {
     return { outcomes: moveOutcomes(queue, words, items), woken };
   }
 }
-
-interface Moved {
-  readonly outcomes: MoveOutcome[];
-  readonly woken: number;
-}
-type MoveReply = [now: number, more: number, woken: number, words: string[], items: string[]];
-type ConfigureReply = [
-  now: number,
-  nothing: string,
-  woken: number,
-  made: number,
-  fields: string[],
-  oldest: string[],
-];
-type ImportScriptReply = [now: number, imported: number, nothing: string, made: number];
 
 function isReady(outcome: EnqueueOutcome): boolean {
   return outcome.kind === "enqueued" && outcome.task.state === "ready";

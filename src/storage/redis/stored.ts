@@ -4,6 +4,9 @@ import type { Task } from "../../task/task.ts";
 import type { StoredTask } from "../stored-task.ts";
 import { backoffText, bodyOf, parseBackoff, type StoredFields, taskOf } from "./record.ts";
 
+/** What the import script answers. */
+export type ImportScriptReply = [now: number, imported: number, nothing: string, made: number];
+
 /** A task with all that stands of it in Redis, but for the hash of its key; see `record.ts` for the texts. */
 export function storedTaskOf(queue: QueueName, random: string, fields: StoredFields): StoredTask {
   const task = taskOf(queue, random, fields);

@@ -8,7 +8,7 @@ import { loadScripts } from "./load-scripts.ts";
 import { prepared } from "./prepared.ts";
 import { type Address, parseAddress, shownAddress } from "./redis-url.ts";
 import type { ReplyError } from "./reply-parser.ts";
-import type { Routes } from "./routes.ts";
+import { type Routes, standing } from "./routes.ts";
 import type { Script } from "./script.ts";
 import { expectMaster, expectMode } from "./server-role.ts";
 import { SLOTS, slotOf } from "./slots.ts";
@@ -80,7 +80,8 @@ export class Cluster implements Routes {
 
   of(key: string, lane = 0): KeptConnection | undefined {
     const slot = slotOf(key);
-    return this.#slots[slot]?.pool[(slot + lane) % this.#size];
+    const pool = this.#slots[slot]?.pool;
+    return pool && standing(pool, slot + lane);
   }
 
   *all(): Iterable<KeptConnection> {

@@ -9,8 +9,8 @@ export interface Routes {
   /** Opens all of them, each ready for use; rejects when one cannot be opened, and may then be tried again. */
   open(): Promise<void>;
   /**
-   * The same key and lane give the same connection, for as long as the servers stay as they are; lanes of a key give
-   * different ones, as far as there are. Undefined: nobody has the key.
+   * The same key and lane give the same connection, for as long as all stand; lanes of a key give different ones, as far
+   * as there are. Undefined: nobody has the key.
    */
   of(key: string, lane?: number): KeptConnection | undefined;
   all(): Iterable<KeptConnection>;
@@ -19,6 +19,13 @@ export interface Routes {
   /** Sends a call on to where Redis says it belongs; false when this is no such error. */
   redirect(call: Call, error: ReplyError, by: Connection): boolean;
   close(reason: string): void;
+}
+
+/** The connection of that number or, while it is away, another one that stands: order matters less than an answer then. */
+export function standing(pool: readonly KeptConnection[], number: number): KeptConnection {
+  const home = pool[number % pool.length] as KeptConnection;
+  if (home.current !== undefined) return home;
+  return pool.find((kept) => kept.current !== undefined) ?? home;
 }
 
 /** FNV-1a (RFC 9923). */

@@ -5,7 +5,7 @@ import { loadScripts } from "./load-scripts.ts";
 import { prepared } from "./prepared.ts";
 import type { Address } from "./redis-url.ts";
 import type { ReplyError } from "./reply-parser.ts";
-import { hashOf, type Routes } from "./routes.ts";
+import { hashOf, type Routes, standing } from "./routes.ts";
 import type { Script } from "./script.ts";
 import { expectMaster, expectMode } from "./server-role.ts";
 
@@ -31,8 +31,7 @@ export class SingleServer implements Routes {
   }
 
   of(key: string, lane = 0): KeptConnection {
-    const pool = this.#pool;
-    return pool[pool.length === 1 ? 0 : (hashOf(key) + lane) % pool.length] as KeptConnection;
+    return standing(this.#pool, this.#pool.length === 1 ? 0 : hashOf(key) + lane);
   }
 
   all(): Iterable<KeptConnection> {

@@ -12,6 +12,7 @@ const PING_MS = 3_000;
  */
 export class Watchdog {
   readonly #connections: () => Iterable<Connection>;
+  readonly #timeoutMs: number;
   readonly #tickMs: number;
   readonly #idle: NodeJS.Timeout;
   #ticks: NodeJS.Timeout | undefined;
@@ -20,6 +21,7 @@ export class Watchdog {
   /** `timeoutMs` is that of a call: it is kept to within a tenth, or a quarter second. */
   constructor(timeoutMs: number, connections: () => Iterable<Connection>) {
     this.#connections = connections;
+    this.#timeoutMs = timeoutMs;
     this.#tickMs = Math.max(10, Math.min(250, timeoutMs / 10));
     this.#idle = setInterval(() => this.#ping(), IDLE_CHECK_MS);
     this.#idle.unref();
@@ -48,11 +50,19 @@ export class Watchdog {
       const { dueAt } = connection;
       if (dueAt === undefined) continue;
       areWaiting = true;
-      if (dueAt < now && !wasStill) connection.end("no answer in time");
+      if (dueAt < now && !wasStill) this.#endAll(connection, dueAt - this.#timeoutMs);
     }
     if (areWaiting) return;
     clearInterval(this.#ticks);
     this.#ticks = undefined;
+  }
+
+  /** Ends one that did not answer what was sent `since`, and those to its server that have not been heard since either. */
+  #endAll(silent: Connection, since: number): void {
+    for (const other of [...this.#connections()])
+      if (other !== silent && other.where === silent.where && other.heardAt < since)
+        other.end("its server does not answer");
+    silent.end("no answer in time");
   }
 
   #ping(): void {
