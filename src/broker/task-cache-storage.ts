@@ -29,7 +29,13 @@ import type { TaskCache } from "./task-cache.ts";
 
 type WithId = { readonly id: TaskId };
 
-const FINISHED: readonly TaskState[] = ["completed", "dead", "cancelled"];
+/*
+ * Where the ids of what was written are not known, a task may be kept in another state than the one it was written in:
+ * an answer may overtake those of writes before it, which have moved the task on and have not been heard of. A promotion
+ * can only follow such writes of tasks that live; what an operator or retention does may follow any.
+ */
+const LIVE: readonly TaskState[] = ["scheduled", "ready", "leased"];
+const ALL: readonly TaskState[] = [...LIVE, "completed", "dead", "cancelled"];
 
 /**
  * A store whose writes are told to the cache, before anybody hears their answer. Written out verb by verb, so that a
@@ -82,7 +88,7 @@ export class CachedStorage implements Storage {
 
   promoteDue(queue: QueueName, limit: number): Promise<PromoteReply> {
     return this.#after(this.#storage.promoteDue(queue, limit), [], ({ latenessMs }) =>
-      this.#some(queue, ["scheduled"], latenessMs.length),
+      this.#some(queue, LIVE, latenessMs.length),
     );
   }
 
@@ -91,14 +97,12 @@ export class CachedStorage implements Storage {
   }
 
   prune(queue: QueueName, limit: number): Promise<PruneReply> {
-    return this.#after(this.#storage.prune(queue, limit), [], ({ pruned }) =>
-      this.#some(queue, FINISHED, pruned),
-    );
+    return this.#after(this.#storage.prune(queue, limit), [], ({ pruned }) => this.#some(queue, ALL, pruned));
   }
 
   purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
     return this.#after(this.#storage.purge(queue, state, limit), [], ({ pruned }) =>
-      this.#some(queue, [state], pruned),
+      this.#some(queue, ALL, pruned),
     );
   }
 
@@ -112,7 +116,7 @@ export class CachedStorage implements Storage {
 
   requeueDead(queue: QueueName, limit: number): Promise<RequeueDeadReply> {
     return this.#after(this.#storage.requeueDead(queue, limit), [], ({ requeued }) =>
-      this.#some(queue, ["dead"], requeued),
+      this.#some(queue, ALL, requeued),
     );
   }
 

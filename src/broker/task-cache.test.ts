@@ -13,7 +13,7 @@ import {
 } from "../../test/broker/opened.ts";
 import { TaskNotFoundError } from "../task/errors.ts";
 import { newTaskId, queueOf, type TaskId } from "../task/ids.ts";
-import type { Task } from "../task/task.ts";
+import type { ClaimedTask, Task } from "../task/task.ts";
 import { TaskCache, type TaskCacheOptions } from "./task-cache.ts";
 
 /** A cache over a store in which every task is ready with a payload of its own, and a clock that stands still. */
@@ -382,6 +382,51 @@ describe("a broker with a cache", () => {
 
     expect(await broker.get(task.id)).toMatchObject({ state: "ready" });
   });
+
+  it("sees a task promoted whose nack is not yet answered", async () => {
+    const { broker, clock, claimed, answerLater } = await leasedAndSeen();
+    const answered = answerLater("settle");
+    const nack = broker.settleOne(nacked(claimed, 1_000));
+    await settledDown();
+
+    clock.advance(1_000);
+    await broker.runDue();
+
+    expect(await broker.get(claimed.id)).toMatchObject({ state: "ready" });
+    answered.open();
+    await nack;
+  });
+
+  it("sees a task removed whose nack is not yet answered", async () => {
+    const { broker, claimed, answerLater } = await leasedAndSeen();
+    const answered = answerLater("settle");
+    const nack = broker.settleOne(nacked(claimed, 1_000));
+    await settledDown();
+
+    await broker.purge(EMAILS, "scheduled");
+
+    await expect(broker.get(claimed.id)).rejects.toBeInstanceOf(TaskNotFoundError);
+    answered.open();
+    await nack;
+  });
+
+  /** A task that a claim holds and the cache keeps, and a way to execute a verb whose answer comes later. */
+  async function leasedAndSeen() {
+    const { broker, clock, witness } = await cached();
+    await broker.enqueue(anEnqueue());
+    const claimed = (await broker.claim(aClaim()))[0] as ClaimedTask;
+    await broker.get(claimed.id);
+    const answerLater = (late: string) => {
+      const held = gate();
+      witness.intervene = async (verb, call) => {
+        const reply = await call();
+        if (verb === late) await held.opened;
+        return reply;
+      };
+      return held;
+    };
+    return { broker, clock, claimed, answerLater };
+  }
 
   it("shows in its metrics what the cache did", async () => {
     const { broker } = await cached();
