@@ -142,6 +142,25 @@ describe("a socket that is cut", () => {
   });
 });
 
+describe("one of two connections that is away", () => {
+  it("costs no call: both lanes of a key go over the other until it is back", async () => {
+    const link = await open();
+    const admin = await clientOf(shared);
+    await Promise.all([0, 1].map((lane) => link.run(NOTE, ["{o}log"], [`before ${lane}`], lane)));
+    const ours = ((await admin.client("LIST")) as string)
+      .split("\n")
+      .filter((line) => / name=dibs .* cmd=evalsha/.test(line));
+    expect(ours.length).toBe(2);
+
+    await admin.client("KILL", "ID", Number(/id=(\d+)/.exec(ours[0] as string)?.[1]));
+    await until("one is away", () => link.trouble() !== undefined);
+    await Promise.all([0, 1].map((lane) => link.run(NOTE, ["{o}log"], [`during ${lane}`], lane)));
+    await works(link);
+
+    expect((await notes(shared, "{o}log")).sort()).toEqual(["before 0", "before 1", "during 0", "during 1"]);
+  });
+});
+
 describe("a connection that is half open", () => {
   it("costs a call its deadline, and not those after it", async () => {
     const proxy = await proxied();

@@ -41,6 +41,40 @@ describe("what comes due earlier than anything before", () => {
   });
 });
 
+describe("two connections", () => {
+  it("each take one of two claims that are under way, and the first what comes alone", async () => {
+    const storage = await opened(`test-${randomUUID()}`);
+    await storage.enqueue(QUEUE, [aTask(), aTask(), aTask(), aTask()]);
+    const sources = await scriptsSeen(4, async () => {
+      await Promise.all([storage.claim(QUEUE, [{ max: 1 }]), storage.claim(QUEUE, [{ max: 1 }])]);
+      await storage.claim(QUEUE, [{ max: 1 }]);
+      await storage.claim(QUEUE, [{ max: 1 }]);
+    });
+
+    // Two connections are read in any order.
+    expect(new Set(sources.slice(0, 2)).size).toBe(2);
+    expect(new Set(sources.slice(2)).size).toBe(1);
+  });
+
+  it("do not let a claim overtake the enqueue that it was told of, also while another is under way", async () => {
+    const storage = await opened(`test-${randomUUID()}`);
+    await storage.configure(QUEUE, {});
+    storage.setWaiting(QUEUE, true);
+    let found: unknown;
+    const sources = await scriptsSeen(3, async () => {
+      const [, , reply] = await Promise.all([
+        storage.claim(QUEUE, [{ max: 1 }]),
+        storage.enqueue(QUEUE, [aTask()]),
+        storage.claim(QUEUE, [{ max: 1 }]),
+      ]);
+      found = reply.grants[0]?.length;
+    });
+
+    expect(new Set(sources).size).toBe(1);
+    expect(found).toBe(1);
+  });
+});
+
 describe("the list of queues", () => {
   it("has a name before the queue is made, so that a death in between hides no queue", async () => {
     const prefix = `test-${randomUUID()}`;
@@ -64,6 +98,19 @@ async function opened(prefix: string): Promise<RedisStorage> {
   const storage = await RedisStorage.open({ url: server.url, prefix });
   onTestFinished(() => storage.close());
   return storage;
+}
+
+/** From which connections the scripts came that `calls` sent, in the order in which Redis executed them. */
+async function scriptsSeen(count: number, calls: () => Promise<void>): Promise<string[]> {
+  const watching = await new Redis(server.url).monitor();
+  onTestFinished(() => watching.disconnect());
+  const sources: string[] = [];
+  watching.on("monitor", (_time: string, [name]: string[], source: string) => {
+    if (source !== "lua" && name?.toLowerCase() === "evalsha") sources.push(source);
+  });
+  await calls();
+  await until(`${count} scripts are seen`, () => sources.length >= count);
+  return sources;
 }
 
 /** What a process is told of due times from now on. */

@@ -65,7 +65,7 @@ export interface RedisStorageOptions extends RedisOptions {
  */
 export class RedisStorage implements MovableStorage {
   /**
-   * One is answered while the other is executed; see `lanes.ts`. Three gained nothing.
+   * One is answered while the other is executed; see `lanes.ts`, and `merger.ts` for the number.
    */
   readonly callsInFlight = 2;
   readonly #store: Store;
