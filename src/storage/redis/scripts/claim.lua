@@ -6,8 +6,8 @@
 --       further one; the queue's lease; number of tasks of each ask; id + record of each task; of those with a past
 --       their place among the tasks + state + failures. Or, of a single task: fence, its lease, id, record and, when
 --       it has a past, state, failures
--- Cost  TIME, HMGET, HMGET (of one task HGET), HSET, ZADD, HSET and one LPOP or LMPOP for each priority touched; four more at most when
---       tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
+-- Cost  TIME, HMGET, HMGET (of one task HGET), HSET, ZADD, HSET and one LPOP or LMPOP for each priority touched; four more
+--       at most when tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
 -- Bound 1,000 tasks, 1,000 tombstones, 16 MiB of payloads
 --#include queue
 local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "priorities", "paused", "tombs", "waiting")
