@@ -370,11 +370,13 @@ describe("an engine that shares its store with other processes", () => {
       await new Promise((resolve) => setTimeout(resolve, 6));
       witness.calls.length = 0;
 
-      void broker.enqueue(anEnqueue({ payload: `${round}` }));
+      const enqueued = broker.enqueue(anEnqueue({ payload: `${round}` }));
       for (let hop = 0; hop < 20; hop += 1) await Promise.resolve();
 
       expect(witness.calls.map(({ verb }) => verb).slice(0, 2)).toEqual(["enqueue", "claim"]);
       expect(payloads(await waiting)).toEqual([`${round}`]);
+      // The next round's enqueue would otherwise wait for this one's call.
+      await enqueued;
     }
   });
 
