@@ -11,7 +11,7 @@ const strict = { additionalProperties: false } as const;
 const count = Type.Integer({ minimum: 0 });
 const amount = Type.Number({ minimum: 0 });
 
-const LatencyReport = Type.Object(
+export const LatencyReport = Type.Object(
   {
     count,
     meanNs: amount,
@@ -26,7 +26,7 @@ const LatencyReport = Type.Object(
   strict,
 );
 
-const ProcessReport = Type.Object(
+export const ProcessReport = Type.Object(
   {
     seconds: amount,
     cpu: amount,
@@ -41,11 +41,12 @@ const ProcessReport = Type.Object(
     heapUsedBytesEnd: amount,
     rssSlopeBytesPerS: Type.Number(),
     rssSlopeErrorBytesPerS: Type.Union([amount, Type.Null()]),
+    allocatedBytes: Type.Optional(amount),
   },
   strict,
 );
 
-const DeliveryReport = Type.Object(
+export const DeliveryReport = Type.Object(
   {
     enqueued: count,
     claimed: count,
@@ -71,6 +72,8 @@ const DeliveryReport = Type.Object(
   strict,
 );
 
+export const MachineReport = Type.Object({ busyPercent: amount, stealPercent: amount }, strict);
+
 const RepetitionReport = Type.Object(
   {
     startedAt: count,
@@ -82,14 +85,14 @@ const RepetitionReport = Type.Object(
     values: Type.Record(Type.String(), Type.Number()),
     process: Type.Optional(ProcessReport),
     delivery: Type.Optional(DeliveryReport),
-    machine: Type.Optional(Type.Object({ busyPercent: amount, stealPercent: amount }, strict)),
+    machine: Type.Optional(MachineReport),
   },
   strict,
 );
 
 const SpreadReport = { median: Type.Number(), min: Type.Number(), max: Type.Number() };
 
-const EnvironmentReport = Type.Object(
+export const EnvironmentReport = Type.Object(
   {
     cpuModel: Type.String(),
     cores: Type.Integer({ minimum: 1 }),
