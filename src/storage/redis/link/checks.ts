@@ -74,29 +74,42 @@ export function versionFault({ where, info }: ServerFacts): string | undefined {
   return `The Redis at ${where} ${found}; Dibs needs Redis 7.0 or later, or Valkey: upgrade it`;
 }
 
+/** Something to know of how a server is set up: what it is about, and a sentence that says what to do. */
+export interface Concern {
+  readonly about: "eviction" | "persistence" | "settings" | "scripts";
+  readonly text: string;
+}
+
 /** What an operator should know of how a server is set up; each sentence says what to do. */
-export function warningsOf({ where, info, config }: ServerFacts): string[] {
+export function warningsOf(facts: ServerFacts): string[] {
+  return concernsOf(facts).map(({ text }) => text);
+}
+
+export function concernsOf({ where, info, config }: ServerFacts): Concern[] {
   const at = `The Redis at ${where}`;
   const policy = config?.["maxmemory-policy"] ?? info["maxmemory_policy"];
-  const warnings: string[] = [];
+  const concerns: Concern[] = [];
   if (policy !== undefined && policy !== "noeviction")
-    warnings.push(
-      `${at} throws keys away when its memory is full (maxmemory-policy ${policy}), and with them tasks: set it to noeviction`,
-    );
-  warnings.push(...persistenceWarnings(at, info, config));
+    concerns.push({
+      about: "eviction",
+      text: `${at} throws keys away when its memory is full (maxmemory-policy ${policy}), and with them tasks: set it to noeviction`,
+    });
+  for (const text of persistenceWarnings(at, info, config)) concerns.push({ about: "persistence", text });
   if (config === undefined) {
-    warnings.push(
-      `${at} does not let us read its settings (CONFIG GET): see for yourself that maxmemory-policy is noeviction and that appendonly is yes`,
-    );
-    return warnings;
+    concerns.push({
+      about: "settings",
+      text: `${at} does not let us read its settings (CONFIG GET): see for yourself that maxmemory-policy is noeviction and that appendonly is yes`,
+    });
+    return concerns;
   }
   const busy = config["busy-reply-threshold"] ?? config["lua-time-limit"];
   const busyMs = Number(busy);
   if (busy !== undefined && (busyMs < BUSY_MS.least || busyMs > BUSY_MS.most))
-    warnings.push(
-      `${at} calls a script stuck after ${busyMs} ms (busy-reply-threshold): set it from ${BUSY_MS.least} to ${BUSY_MS.most}, 5000 is usual`,
-    );
-  return warnings;
+    concerns.push({
+      about: "scripts",
+      text: `${at} calls a script stuck after ${busyMs} ms (busy-reply-threshold): set it from ${BUSY_MS.least} to ${BUSY_MS.most}, 5000 is usual`,
+    });
+  return concerns;
 }
 
 /** What survives the end of a server, by its persistence; that of a machine, where the two differ. */
