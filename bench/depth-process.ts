@@ -1,3 +1,4 @@
+import { serveDuties } from "../src/lab/child.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
 import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { nowNs } from "../src/lab/nano-clock.ts";
@@ -6,7 +7,6 @@ import { ProcessObserver } from "../src/lab/process-observer.ts";
 import { EmbeddedStorage } from "../src/storage/embedded/embedded-storage.ts";
 import { newTaskId } from "../src/task/ids.ts";
 import { LIMITS } from "../src/task/limits.ts";
-import { serveDuties } from "./child.ts";
 import { collectGarbage, fill, openScratchEngine, pendingIn, QUEUE, type ScratchEngine } from "./engine.ts";
 import { repeatFor } from "./loop.ts";
 

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { Child } from "../src/lab/child.ts";
 import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { PAYLOAD_BYTES } from "../src/lab/payload.ts";
 import {
@@ -13,7 +14,6 @@ import {
   value,
 } from "../src/lab/run.ts";
 import { judge } from "../src/lab/target.ts";
-import { Child } from "./child.ts";
 import type { DepthDuties } from "./depth-process.ts";
 import { TARGETS } from "./targets.ts";
 
@@ -72,7 +72,10 @@ function nameOf(depth: number): string {
 }
 
 async function claimSeries(options: RunOptions) {
-  const children = DEPTHS.map((depth) => ({ depth, child: Child.start<DepthDuties>("./depth-process.js") }));
+  const children = DEPTHS.map((depth) => ({
+    depth,
+    child: Child.start<DepthDuties>(new URL("./depth-process.js", import.meta.url)),
+  }));
   try {
     for (const { depth, child } of children) await child.call("fill", { depth, cached: true });
     const series = await runInterleaved(
@@ -107,7 +110,7 @@ const filling: Candidate = {
   name: "filling a million",
   async measure() {
     const bytes = await bytesUncached();
-    const filler = Child.start<DepthDuties>("./depth-process.js");
+    const filler = Child.start<DepthDuties>(new URL("./depth-process.js", import.meta.url));
     const { folder, seconds, process } = await filler.call("fill", { depth: DEEPEST, cached: true });
     await filler.kill();
     const afterKill = await restart(folder);
@@ -131,7 +134,7 @@ const filling: Candidate = {
 
 /** What a million tasks add to the memory of a process that keeps no payloads. */
 async function bytesUncached(): Promise<number> {
-  const child = Child.start<DepthDuties>("./depth-process.js");
+  const child = Child.start<DepthDuties>(new URL("./depth-process.js", import.meta.url));
   try {
     const { bytes } = await child.call("fill", { depth: DEEPEST, cached: false });
     await child.call("close");
@@ -143,7 +146,7 @@ async function bytesUncached(): Promise<number> {
 
 /** In a process of its own, as a real restart is: nothing is compiled yet. */
 async function restart(folder: string) {
-  const child = Child.start<DepthDuties>("./depth-process.js");
+  const child = Child.start<DepthDuties>(new URL("./depth-process.js", import.meta.url));
   try {
     const started = await child.call("restart", folder);
     if (started.pending !== DEEPEST)

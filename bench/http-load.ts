@@ -1,8 +1,8 @@
+import { Child } from "../src/lab/child.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
 import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { nowNs } from "../src/lab/nano-clock.ts";
 import { type RawAnswer, RawHttpConnection, rawPost } from "../src/lab/raw-http.ts";
-import { Child } from "./child.ts";
 import type { HttpDuties } from "./http-process.ts";
 
 /** Where the server under load keeps its tasks. */
@@ -43,7 +43,7 @@ export class HttpLoad {
 
   static async start(store: HttpStore): Promise<HttpLoad> {
     const { stop, ...place } = await store.start();
-    const server = Child.start<HttpDuties>("./http-process.js");
+    const server = Child.start<HttpDuties>(new URL("./http-process.js", import.meta.url));
     return new HttpLoad(server, await server.call("listen", place), stop);
   }
 

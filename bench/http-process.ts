@@ -1,9 +1,9 @@
 import type { FastifyInstance } from "fastify";
 import { createServer, type DibsServer } from "../src/http/server.ts";
+import { serveDuties } from "../src/lab/child.ts";
 import { ProcessObserver } from "../src/lab/process-observer.ts";
 import type { Storage } from "../src/storage/storage.ts";
 import { parseQueueName } from "../src/task/ids.ts";
-import { serveDuties } from "./child.ts";
 import { fill, openScratchBroker, pendingIn } from "./engine.ts";
 import { openScratchRedis } from "./redis.ts";
 

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Broker } from "../src/broker/broker.ts";
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { Child } from "../src/lab/child.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
 import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { nowNs } from "../src/lab/nano-clock.ts";
@@ -20,7 +21,6 @@ import {
 import { judge } from "../src/lab/target.ts";
 import { parseQueueName, type QueueName } from "../src/task/ids.ts";
 import type { ClaimedTask } from "../src/task/task.ts";
-import { Child } from "./child.ts";
 import { fillNoted, QUEUE } from "./engine.ts";
 import { BenchRedis, freshPrefix, openScratchRedis } from "./redis.ts";
 import type { RedisWorkerDuties } from "./redis-worker-process.ts";
@@ -234,7 +234,7 @@ function recovery(redis: BenchRedis): Candidate {
       const survivor = await openScratchRedis(redis, { prefix });
       const ledger = new DeliveryLedger();
       const lateness = new LatencyHistogram();
-      const victim = Child.start<RedisWorkerDuties>("./redis-worker-process.js");
+      const victim = Child.start<RedisWorkerDuties>(new URL("./redis-worker-process.js", import.meta.url));
       try {
         await fillNoted(survivor.storage, QUEUE, count, ledger);
         const held = await victim.call("hold", { url: redis.url, ...redis.address, prefix, ...HOLD });

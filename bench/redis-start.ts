@@ -1,5 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { Child } from "../src/lab/child.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
 import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { paceRequests } from "../src/lab/pacing.ts";
@@ -14,7 +15,6 @@ import {
   type Trial,
 } from "../src/lab/run.ts";
 import { judge } from "../src/lab/target.ts";
-import { Child } from "./child.ts";
 import { collectGarbage } from "./engine.ts";
 import { BenchRedis, freshPrefix } from "./redis.ts";
 import type { RedisWorkerDuties } from "./redis-worker-process.ts";
@@ -100,7 +100,7 @@ function across(redis: BenchRedis, side: Side): Candidate {
     name: `${side}, two processes`,
     async measure(trial) {
       const prefix = freshPrefix();
-      const child = Child.start<RedisWorkerDuties>("./redis-worker-process.js");
+      const child = Child.start<RedisWorkerDuties>(new URL("./redis-worker-process.js", import.meta.url));
       const client = await openListener(side, redis, { prefix, concurrency: CONCURRENCY, works: false });
       try {
         await child.call("work", {

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
+import { serveDuties } from "../src/lab/child.ts";
 import type { ClaimedTask } from "../src/task/task.ts";
-import { serveDuties } from "./child.ts";
 import { QUEUE } from "./engine.ts";
 import { openScratchRedis, type ScratchRedis } from "./redis.ts";
 import { openListener, type Side, type StartListener } from "./start-listener.ts";
