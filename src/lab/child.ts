@@ -12,6 +12,11 @@ interface Call {
 type Reply = { readonly answer: unknown } | { readonly error: string };
 type Message = Reply | { readonly news: unknown };
 
+interface Waiting {
+  resolve(reply: Reply): void;
+  reject(error: Error): void;
+}
+
 export interface ChildOptions {
   /** Flags of Node itself. Default: those of this process. */
   readonly execArgv?: readonly string[];
@@ -22,7 +27,7 @@ export interface ChildOptions {
 /** A process of its own for what is measured, so that the measuring one neither slows it nor shares its heap. */
 export class Child<D extends Duties> {
   readonly #process: ChildProcess;
-  #waiting: { resolve(reply: Reply): void; reject(error: Error): void } | undefined;
+  #waiting: Waiting | undefined;
 
   private constructor(process: ChildProcess, onNews: (news: unknown) => void) {
     this.#process = process;
@@ -79,7 +84,7 @@ export class Child<D extends Duties> {
     await ended;
   }
 
-  #settle(settle: (waiting: NonNullable<typeof this.#waiting>) => void): void {
+  #settle(settle: (waiting: Waiting) => void): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting !== undefined) settle(waiting);
