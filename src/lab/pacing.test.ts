@@ -106,6 +106,53 @@ describe("open-loop pacing", () => {
     expect(result.service.percentileNs(80) / MS).toBeCloseTo(1, 1);
   });
 
+  it("tells what the bound held back from what the generator itself was late", async () => {
+    const clock = new VirtualClock(0.3 * MS);
+    const running = paceRequests({
+      perSecond: 1_000,
+      seconds: 0.3,
+      outstandingMax: 1,
+      clock,
+      send: () => clock.after(10 * MS),
+    });
+    const keepRunning = setInterval(() => void clock.finish(), 1);
+
+    const { heldBack, lateness, lag } = await running;
+    clearInterval(keepRunning);
+
+    expect(heldBack).toBe(299);
+    expect(lateness.percentileNs(50) / MS).toBeGreaterThan(500);
+    expect(lag.maxNs / MS).toBeLessThan(1);
+  });
+
+  it("ends early when it is told to, with the answers of all that has left", async () => {
+    const clock = new VirtualClock();
+    const stop = new AbortController();
+    const ends: unknown[] = [];
+
+    const result = await paceRequests({
+      perSecond: 100,
+      seconds: 10,
+      outstandingMax: 10,
+      clock,
+      signal: stop.signal,
+      onEnd: ({ n, error }) => ends.push([n, error]),
+      async send(n) {
+        if (n === 4) stop.abort();
+        if (n === 3) throw "no";
+      },
+    });
+
+    expect(result).toMatchObject({ sent: 5, succeeded: 4, failed: 1 });
+    expect(ends.sort()).toEqual([
+      [0, undefined],
+      [1, undefined],
+      [2, undefined],
+      [3, "no"],
+      [4, undefined],
+    ]);
+  });
+
   it("keeps at most the bound of requests on the way", async () => {
     const clock = new VirtualClock();
     let outstanding = 0;

@@ -20,7 +20,21 @@ export interface PacingOptions {
   readonly outstandingMax: number;
   /** Sends request `n`, from 0; rejects when it failed. */
   send(n: number): Promise<void>;
+  /** Told of each request when it has ended, failed ones too; for those who need more than sums. */
+  readonly onEnd?: (timing: RequestTiming) => void;
+  /** Ends the sending; what is on its way is waited for. */
+  readonly signal?: AbortSignal;
   readonly clock?: PacingClock;
+}
+
+/** By the clock of the pacing, nanoseconds. */
+export interface RequestTiming {
+  readonly n: number;
+  readonly intendedAt: number;
+  readonly sentAt: number;
+  readonly endedAt: number;
+  /** What `send` rejected with; undefined after a success. */
+  readonly error: unknown;
 }
 
 export interface PacingClock {
@@ -38,12 +52,19 @@ export interface PacingResult {
   readonly failures: readonly string[];
   /** Requests that waited for the bound on outstanding ones. */
   readonly heldBack: number;
+  /**
+   * Share of the time held back in which the event loop slept, 0 to 1: near 1 the answers were late, near 0
+   * this process was too busy to read them. 1 when nothing was held back.
+   */
+  readonly heldBackIdle: number;
   /** From the intended time of leaving to the answer; failures are not in it. */
   readonly latency: LatencyHistogram;
   /** From the actual time of leaving to the answer: what a closed loop would have reported. */
   readonly service: LatencyHistogram;
   /** From the intended to the actual time of leaving. With nothing held back, it is the generator's own fault. */
   readonly lateness: LatencyHistogram;
+  /** What of the lateness is not the bound's doing: how late the generator itself was. */
+  readonly lag: LatencyHistogram;
 }
 
 const FAILURES_MAX = 5;
@@ -62,11 +83,16 @@ class Pacer {
   readonly #latency = new LatencyHistogram();
   readonly #service = new LatencyHistogram();
   readonly #lateness = new LatencyHistogram();
+  readonly #lag = new LatencyHistogram();
   readonly #failures = new Set<string>();
   #outstanding = 0;
   #succeeded = 0;
   #failed = 0;
   #heldBack = 0;
+  /** Since when nothing is held back; what was meant to leave before is late through the bound. */
+  #freeAt = 0;
+  #heldMs = 0;
+  #heldIdleMs = 0;
   /** Set while the pacer waits for an answer. */
   #onAnswer: (() => void) | undefined;
 
@@ -76,44 +102,56 @@ class Pacer {
   }
 
   async run(): Promise<PacingResult> {
-    const { perSecond, seconds, outstandingMax } = this.#options;
+    const { perSecond, seconds, signal } = this.#options;
     const total = Math.ceil(perSecond * seconds);
     const startedAt = this.#clock.nowNs();
-    for (let n = 0; n < total; n += 1) {
+    let n = 0;
+    for (; n < total && signal?.aborted !== true; n += 1) {
       // From the start, not from the last request: lateness never adds up into a lower rate.
       const intendedAt = startedAt + (n * 1e9) / perSecond;
       if (this.#clock.nowNs() < intendedAt) await this.#clock.until(intendedAt);
-      if (this.#outstanding >= outstandingMax) {
-        this.#heldBack += 1;
-        await this.#answer();
-      }
+      await this.#untilFree();
       this.#send(n, intendedAt);
     }
     while (this.#outstanding > 0) await this.#answer();
-    return this.#result(total, (this.#clock.nowNs() - startedAt) / 1e9);
+    return this.#result(n, (this.#clock.nowNs() - startedAt) / 1e9);
+  }
+
+  async #untilFree(): Promise<void> {
+    if (this.#outstanding < this.#options.outstandingMax) return;
+    this.#heldBack += 1;
+    const before = performance.eventLoopUtilization();
+    await this.#answer();
+    const { idle, active } = performance.eventLoopUtilization(before);
+    this.#heldIdleMs += idle;
+    this.#heldMs += idle + active;
+    this.#freeAt = this.#clock.nowNs();
   }
 
   #send(n: number, intendedAt: number): void {
     const sentAt = this.#clock.nowNs();
     this.#lateness.record(sentAt - intendedAt);
+    this.#lag.record(sentAt - Math.max(intendedAt, this.#freeAt));
     this.#outstanding += 1;
     this.#options.send(n).then(
       () => {
-        const answeredAt = this.#clock.nowNs();
-        this.#latency.record(answeredAt - intendedAt);
-        this.#service.record(answeredAt - sentAt);
+        const endedAt = this.#clock.nowNs();
+        this.#latency.record(endedAt - intendedAt);
+        this.#service.record(endedAt - sentAt);
         this.#succeeded += 1;
-        this.#answered();
+        this.#ended({ n, intendedAt, sentAt, endedAt, error: undefined });
       },
       (error: unknown) => {
+        const endedAt = this.#clock.nowNs();
         if (this.#failures.size < FAILURES_MAX) this.#failures.add(String(error));
         this.#failed += 1;
-        this.#answered();
+        this.#ended({ n, intendedAt, sentAt, endedAt, error });
       },
     );
   }
 
-  #answered(): void {
+  #ended(timing: RequestTiming): void {
+    this.#options.onEnd?.(timing);
     this.#outstanding -= 1;
     this.#onAnswer?.();
     this.#onAnswer = undefined;
@@ -133,9 +171,11 @@ class Pacer {
       failed: this.#failed,
       failures: [...this.#failures],
       heldBack: this.#heldBack,
+      heldBackIdle: this.#heldMs === 0 ? 1 : this.#heldIdleMs / this.#heldMs,
       latency: this.#latency,
       service: this.#service,
       lateness: this.#lateness,
+      lag: this.#lag,
     };
   }
 }
