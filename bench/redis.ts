@@ -1,6 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { Redis } from "ioredis";
 import { Broker } from "../src/broker/broker.ts";
+import {
+  differenceOf,
+  infoField,
+  parseRedisStatistics,
+  type RedisStatistics,
+  type ServerReading,
+} from "../src/lab/redis-statistics.ts";
 import { LocalConnection } from "../src/local-connection.ts";
 import { Dibs } from "../src/sdk/client.ts";
 import { RedisStorage } from "../src/storage/redis/redis-storage.ts";
@@ -39,7 +46,7 @@ export class BenchRedis {
   }
 
   async usedBytes(): Promise<number> {
-    return Number(field(await this.admin.info("memory"), "used_memory"));
+    return Number(infoField(await this.admin.info("memory"), "used_memory"));
   }
 
   async stop(): Promise<void> {
@@ -48,67 +55,9 @@ export class BenchRedis {
   }
 }
 
-/** What the server did in a while. */
-export interface ServerReading {
-  /** Script calls, each a round trip. */
-  readonly scripts: number;
-  /** Microseconds inside scripts. */
-  readonly scriptUs: number;
-  /** Calls that scripts made, and the few plain commands of the time. */
-  readonly inner: number;
-  /** All work of the server's main thread, reading and writing sockets too, microseconds of CPU. */
-  readonly cpuUs: number;
-  /** Every command of everybody but the observer, those of scripts too. */
-  readonly commands: number;
-  /** Commands that came from clients and are neither scripts nor the observer's own. */
-  readonly plain: Readonly<Record<string, number>>;
-}
-
-const SCRIPT_NAMES = ["evalsha", "eval", "fcall", "evalsha_ro", "fcall_ro"];
-/** The observer's own, and what belongs to opening a connection. */
-const HOUSEKEEPING = /^(info|config|client|hello|select|ping|script|subscribe|flushall|auth|command)(\||$)/;
-
-interface Statistics {
-  readonly calls: ReadonlyMap<string, number>;
-  readonly usec: ReadonlyMap<string, number>;
-  readonly cpuUs: number;
-}
-
-async function readServer(admin: Redis): Promise<Statistics> {
+async function readServer(admin: Redis): Promise<RedisStatistics> {
   const [stats, cpu] = await Promise.all([admin.info("commandstats"), admin.info("cpu")]);
-  const calls = new Map<string, number>();
-  const usec = new Map<string, number>();
-  for (const [, name, count, us] of stats.matchAll(/^cmdstat_([^:]+):calls=(\d+),usec=(\d+)/gm)) {
-    calls.set(name as string, Number(count));
-    usec.set(name as string, Number(us));
-  }
-  const cpuS =
-    Number(field(cpu, "used_cpu_user_main_thread")) + Number(field(cpu, "used_cpu_sys_main_thread"));
-  return { calls, usec, cpuUs: cpuS * 1e6 };
-}
-
-function differenceOf(after: Statistics, before: Statistics): ServerReading {
-  const plain: Record<string, number> = {};
-  const reading = { scripts: 0, scriptUs: 0, inner: 0, commands: 0 };
-  for (const [name, count] of after.calls) {
-    const calls = count - (before.calls.get(name) ?? 0);
-    if (name !== "info") reading.commands += calls;
-    if (calls === 0 || HOUSEKEEPING.test(name)) continue;
-    if (SCRIPT_NAMES.includes(name)) {
-      reading.scripts += calls;
-      reading.scriptUs += (after.usec.get(name) ?? 0) - (before.usec.get(name) ?? 0);
-    } else {
-      reading.inner += calls;
-      plain[name] = calls;
-    }
-  }
-  return { ...reading, plain, cpuUs: after.cpuUs - before.cpuUs };
-}
-
-function field(info: string, name: string): string {
-  const found = new RegExp(`^${name}:(.*)\r?$`, "m").exec(info)?.[1];
-  if (found === undefined) throw new Error(`INFO has no ${name}`);
-  return found.trim();
+  return parseRedisStatistics(stats, cpu);
 }
 
 /** The figures of a reading for each of `operations`, as values of a measurement. */

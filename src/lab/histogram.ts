@@ -44,9 +44,10 @@ export class LatencyHistogram {
     return new LatencyHistogram(histogram);
   }
 
-  record(durationNs: number): void {
+  /** `times`: how often it took so long. */
+  record(durationNs: number, times = 1): void {
     // A monotonic clock read on two cores may differ by some nanoseconds in the wrong direction.
-    this.#histogram.recordValue(Math.min(Math.max(0, durationNs), DURATION_NS_MAX));
+    this.#histogram.recordValueWithCount(Math.min(Math.max(0, durationNs), DURATION_NS_MAX), times);
   }
 
   merge(other: LatencyHistogram): void {
@@ -69,6 +70,11 @@ export class LatencyHistogram {
   /** The duration that `percentile` (0 to 100) of the recorded ones do not exceed; 0 when nothing was recorded. */
   percentileNs(percentile: number): number {
     return this.count === 0 ? 0 : this.#histogram.getValueAtPercentile(percentile);
+  }
+
+  /** HdrHistogram's own text form of the percentiles, milliseconds: what its plotter draws. */
+  percentileText(): string {
+    return this.#histogram.outputPercentileDistribution(5, 1e6);
   }
 
   encode(): string {

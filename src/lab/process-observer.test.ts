@@ -49,4 +49,35 @@ describe("process observer", () => {
     expect(seen.rssBytesMax).toBeGreaterThan(1e6);
     expect(Number.isFinite(seen.rssSlopeBytesPerS)).toBe(true);
   });
+
+  it("leaves out what happens between a pause and a resume", async () => {
+    const observer = ProcessObserver.start();
+    await wait(5);
+
+    observer.pause();
+    churn();
+    blockLoop(60);
+    await wait(5);
+    observer.resume();
+    await wait(5);
+    const seen = await observer.stop();
+
+    expect(seen.gcPauseMaxMs).toBeLessThan(60);
+    expect(seen.eventLoopDelayMaxMs).toBeLessThan(50);
+    expect(seen.allocatedBytes).toBeLessThan(300_000 * 40);
+    expect(observer.stretches).toHaveLength(2);
+    const watchedMs = observer.stretches.reduce((sum, [from, to]) => sum + to - from, 0);
+    expect(seen.seconds).toBeCloseTo(watchedMs / 1_000, 6);
+  });
+
+  it("counts what was allocated over all its stretches", async () => {
+    const observer = ProcessObserver.start();
+    churn();
+    observer.pause();
+    observer.resume();
+    churn();
+
+    // An array of four small numbers takes 48 bytes or more.
+    expect((await observer.stop()).allocatedBytes).toBeGreaterThan(2 * 300_000 * 40);
+  });
 });
