@@ -6,11 +6,12 @@ import { fileURLToPath } from "node:url";
 export type Duties = Readonly<Record<string, (argument: never) => unknown>>;
 
 interface Call {
+  readonly id: number;
   readonly duty: string;
   readonly argument: unknown;
 }
 type Reply = { readonly answer: unknown } | { readonly error: string };
-type Message = Reply | { readonly news: unknown };
+type Message = (Reply & { readonly id: number }) | { readonly news: unknown };
 
 interface Waiting {
   resolve(reply: Reply): void;
@@ -27,16 +28,18 @@ export interface ChildOptions {
 /** A process of its own for what is measured, so that the measuring one neither slows it nor shares its heap. */
 export class Child<D extends Duties> {
   readonly #process: ChildProcess;
-  #waiting: Waiting | undefined;
+  readonly #waiting = new Map<number, Waiting>();
+  #calls = 0;
 
   private constructor(process: ChildProcess, onNews: (news: unknown) => void) {
     this.#process = process;
     process.on("message", (message: Message) => {
       if ("news" in message) onNews(message.news);
-      else this.#settle((waiting) => waiting.resolve(message));
+      else this.#waitingFor(message.id)?.resolve(message);
     });
     process.on("exit", (code, signal) => {
-      this.#settle((waiting) => waiting.reject(new Error(`The process ended (${signal ?? code})`)));
+      const error = new Error(`The process ended (${signal ?? code})`);
+      for (const id of this.#waiting.keys()) this.#waitingFor(id)?.reject(error);
     });
     // A process that has ended cannot be told anything; the call that tries hears of the end.
     process.on("error", () => {});
@@ -53,16 +56,17 @@ export class Child<D extends Duties> {
     return new Child<D>(child, onNews);
   }
 
-  /** One call at a time. @throws {Error} when the duty fails or the process ends. */
+  /** @throws {Error} when the duty fails or the process ends. */
   async call<K extends keyof D & string>(
     duty: K,
     ...[argument]: Parameters<D[K]>
   ): Promise<Awaited<ReturnType<D[K]>>> {
     if (this.#hasEnded()) throw new Error(`The process has ended and cannot do "${duty}"`);
-    if (this.#waiting !== undefined) throw new Error(`Asked for "${duty}" before the last call was answered`);
+    this.#calls += 1;
+    const id = this.#calls;
     const reply = await new Promise<Reply>((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#process.send({ duty, argument } satisfies Call);
+      this.#waiting.set(id, { resolve, reject });
+      this.#process.send({ id, duty, argument } satisfies Call);
     });
     if ("error" in reply) throw new Error(`"${duty}" failed in its process: ${reply.error}`);
     return reply.answer as Awaited<ReturnType<D[K]>>;
@@ -84,10 +88,10 @@ export class Child<D extends Duties> {
     await ended;
   }
 
-  #settle(settle: (waiting: Waiting) => void): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting !== undefined) settle(waiting);
+  #waitingFor(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
   }
 
   #hasEnded(): boolean {
@@ -97,8 +101,8 @@ export class Child<D extends Duties> {
 
 /** The other side: answers the parent's calls until it lets go, then ends the process. */
 export function serveDuties(duties: Duties): void {
-  process.on("message", async ({ duty, argument }: Call) => {
-    process.send?.(await replyTo(duties, duty, argument));
+  process.on("message", async ({ id, duty, argument }: Call) => {
+    process.send?.({ id, ...(await replyTo(duties, duty, argument)) });
   });
   process.on("disconnect", () => process.exit());
   // Ctrl-C reaches the whole group of processes; how this one ends is the parent's to say.

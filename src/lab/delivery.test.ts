@@ -31,6 +31,20 @@ describe("delivery audit", () => {
     expect(audit).toMatchObject({ enqueued: 7, claimed: 5, completed: 5, pending: 2 });
   });
 
+  it("judges what several processes noted as one", () => {
+    const [producer, worker, whole] = [new DeliveryLedger(), new DeliveryLedger(), new DeliveryLedger()];
+    for (const id of ["a", "b", "c"]) producer.enqueued(id);
+    for (const id of ["a", "b"]) worker.claimed(id);
+    worker.completed("a");
+
+    for (const { written } of [producer, worker]) whole.append(structuredClone(written));
+
+    expect(whole.audit(2)).toMatchObject({ exact: true, enqueued: 3, claimed: 2, completed: 1 });
+    expect(producer.audit(3).exact).toBe(false);
+    whole.append(worker.written);
+    expect(whole.audit(2).faults).toMatchObject({ doubled: 2, completedTwice: 1 });
+  });
+
   it("catches a task that was claimed twice without a return", () => {
     const ledger = aLedger();
     ledger.claimed("done-1");

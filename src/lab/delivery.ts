@@ -1,4 +1,4 @@
-import { IdTape } from "./id-tape.ts";
+import { IdTape, type WrittenTape } from "./id-tape.ts";
 
 /** What an audit found. `exact` only when every fault is 0, something was claimed, and the control was caught. */
 export interface DeliveryAudit {
@@ -31,6 +31,14 @@ export interface DeliveryFaults {
   readonly unknown: number;
   /** Ids given to two enqueues. */
   readonly reusedIds: number;
+}
+
+/** A ledger on its way to another process. */
+export interface WrittenLedger {
+  readonly enqueued: WrittenTape;
+  readonly claimed: WrittenTape;
+  readonly completed: WrittenTape;
+  readonly returned: WrittenTape;
 }
 
 const EXAMPLES_MAX = 10;
@@ -66,6 +74,21 @@ export class DeliveryLedger {
   /** A delivery ended by release, nack or an expired lease: the task may be claimed once more. */
   returned(id: string): void {
     this.#returned.push(id);
+  }
+
+  /** What was noted so far, for the ledger of another process. */
+  get written(): WrittenLedger {
+    const { written: enqueued } = this.#enqueued;
+    const { written: claimed } = this.#claimed;
+    return { enqueued, claimed, completed: this.#completed.written, returned: this.#returned.written };
+  }
+
+  /** Adds what another ledger has noted. */
+  append({ enqueued, claimed, completed, returned }: WrittenLedger): void {
+    this.#enqueued.append(enqueued);
+    this.#claimed.append(claimed);
+    this.#completed.append(completed);
+    this.#returned.append(returned);
   }
 
   /** Judges the run. `pending`: scheduled + ready + leased, as the engine counts them now. */

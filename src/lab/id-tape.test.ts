@@ -22,6 +22,19 @@ describe("id tape", () => {
     expect([...tape]).toEqual(["a~b"]);
   });
 
+  it("takes over what others have written, and goes on", () => {
+    const [whole, other, empty] = [new IdTape(), new IdTape(), new IdTape()];
+    const ids = Array.from({ length: 20_000 }, (_, n) => `emails~${"x".repeat(n % 120)}${n}`);
+    for (const id of ids) other.push(id);
+    whole.push("first");
+
+    for (const { written } of [other, empty]) whole.append(structuredClone(written));
+    whole.push("last");
+
+    expect(whole.length).toBe(20_002);
+    expect([...whole]).toEqual(["first", ...ids, "last"]);
+  });
+
   it("refuses what is no id", () => {
     expect(() => new IdTape().push("x".repeat(256))).toThrow("1 to 255 characters, got 256");
     expect(() => new IdTape().push("")).toThrow("1 to 255 characters, got 0");

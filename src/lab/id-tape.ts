@@ -2,6 +2,12 @@ const CHUNK_BYTES = 1024 * 1024;
 /** So that a length fits a byte. */
 const ID_LENGTH_MAX = 255;
 
+/** The bytes of a tape and how many ids they hold. */
+export interface WrittenTape {
+  readonly chunks: readonly Uint8Array[];
+  readonly length: number;
+}
+
 /**
  * A long list of ids that the garbage collector does not see: written as bytes outside the heap.
  *
@@ -33,6 +39,23 @@ export class IdTape implements Iterable<string> {
     }
     this.#at = at + 1;
     this.#length += 1;
+  }
+
+  /** What was written so far, for another tape; it may go through a message to another process. */
+  get written(): WrittenTape {
+    return {
+      chunks: this.#chunks.map((chunk) => (chunk === this.#chunk ? chunk.subarray(0, this.#at + 1) : chunk)),
+      length: this.#length,
+    };
+  }
+
+  /** Appends what another tape has written. */
+  append({ chunks, length }: WrittenTape): void {
+    // The next id of this one begins a chunk of its own.
+    for (const chunk of chunks)
+      this.#chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    this.#chunk = Buffer.alloc(0);
+    this.#length += length;
   }
 
   *[Symbol.iterator](): Generator<string> {

@@ -18,23 +18,11 @@ export interface PacingOptions {
    * intended time like any other, so the bound hides nothing; it keeps a dead server from filling memory.
    */
   readonly outstandingMax: number;
-  /** Sends request `n`, from 0; rejects when it failed. */
-  send(n: number): Promise<void>;
-  /** Told of each request when it has ended, failed ones too; for those who need more than sums. */
-  readonly onEnd?: (timing: RequestTiming) => void;
+  /** Sends request `n`, from 0, which was meant to leave at `intendedAt` by the clock; rejects when it failed. */
+  send(n: number, intendedAt: number): Promise<void>;
   /** Ends the sending; what is on its way is waited for. */
   readonly signal?: AbortSignal;
   readonly clock?: PacingClock;
-}
-
-/** By the clock of the pacing, nanoseconds. */
-export interface RequestTiming {
-  readonly n: number;
-  readonly intendedAt: number;
-  readonly sentAt: number;
-  readonly endedAt: number;
-  /** What `send` rejected with; undefined after a success. */
-  readonly error: unknown;
 }
 
 export interface PacingClock {
@@ -133,25 +121,23 @@ class Pacer {
     this.#lateness.record(sentAt - intendedAt);
     this.#lag.record(sentAt - Math.max(intendedAt, this.#freeAt));
     this.#outstanding += 1;
-    this.#options.send(n).then(
+    this.#options.send(n, intendedAt).then(
       () => {
-        const endedAt = this.#clock.nowNs();
-        this.#latency.record(endedAt - intendedAt);
-        this.#service.record(endedAt - sentAt);
+        const answeredAt = this.#clock.nowNs();
+        this.#latency.record(answeredAt - intendedAt);
+        this.#service.record(answeredAt - sentAt);
         this.#succeeded += 1;
-        this.#ended({ n, intendedAt, sentAt, endedAt, error: undefined });
+        this.#ended();
       },
       (error: unknown) => {
-        const endedAt = this.#clock.nowNs();
         if (this.#failures.size < FAILURES_MAX) this.#failures.add(String(error));
         this.#failed += 1;
-        this.#ended({ n, intendedAt, sentAt, endedAt, error });
+        this.#ended();
       },
     );
   }
 
-  #ended(timing: RequestTiming): void {
-    this.#options.onEnd?.(timing);
+  #ended(): void {
     this.#outstanding -= 1;
     this.#onAnswer?.();
     this.#onAnswer = undefined;

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectSecurely } from "node:tls";
 
 /** An answer; `body` is text. */
 export interface RawAnswer {
@@ -27,17 +28,25 @@ export class RawHttpConnection {
     socket.on("close", () => this.#fail(new Error("The server closed the connection")));
   }
 
-  /** Connects to an `http://host:port` address. */
+  /** Connects to an `http://host:port` or `https://…` address. */
   static open(url: string): Promise<RawHttpConnection> {
-    const { hostname, port } = new URL(url);
+    const { hostname, port, protocol } = new URL(url);
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const isSecure = protocol === "https:";
+    const address = { host, port: Number(port) || (isSecure ? 443 : 80), noDelay: true };
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+      const socket = isSecure ? connectSecurely({ ...address, servername: host }) : connect(address);
       socket.once("error", reject);
-      socket.once("connect", () => {
+      socket.once(isSecure ? "secureConnect" : "connect", () => {
         socket.off("error", reject);
         resolve(new RawHttpConnection(socket));
       });
     });
+  }
+
+  /** Whether it can take no more requests. */
+  get isClosed(): boolean {
+    return this.#closed !== undefined;
   }
 
   /** Sends a request made by {@link rawPost}. @throws {Error} when one is still on its way. */
@@ -50,7 +59,9 @@ export class RawHttpConnection {
     });
   }
 
-  close(): void {
+  /** Closes it at once; a request on its way rejects with `reason`. */
+  close(reason?: Error): void {
+    if (reason !== undefined) this.#fail(reason);
     this.#socket.destroy();
   }
 
@@ -94,12 +105,13 @@ function bodyLength(head: string, status: number): number | undefined {
 }
 
 /** The bytes of a POST with a JSON body, to be made once and sent often. */
-export function rawPost(url: string, path: string, body: string): Buffer {
+export function rawPost(url: string, path: string, body: string, token?: string): Buffer {
   const head = [
     `POST ${path} HTTP/1.1`,
     `host: ${new URL(url).host}`,
     "content-type: application/json",
     `content-length: ${Buffer.byteLength(body)}`,
+    ...(token === undefined ? [] : [`authorization: Bearer ${token}`]),
   ];
   return Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
