@@ -1,5 +1,5 @@
 import { SLICES } from "./dibs.js";
-import { url } from "./settings.js";
+import { takesOver, url } from "./settings.js";
 
 /**
  * @typedef {{ type: string, values: Record<string, number>, thresholds?: Record<string, { ok: boolean }> }} Metric
@@ -9,14 +9,26 @@ import { url } from "./settings.js";
 /** For `summaryTrendStats`: without P99 in it k6 does not tell it. */
 export const trendStats = ["count", "avg", "p(50)", "p(90)", "p(95)", "p(99)", "p(99.9)", "max"];
 
+// k6 tells the values of a tagged part of a metric only where a threshold is set on it. These are for that.
+const TOLD = ["max>=0"];
+const COUNTED = ["count>=0"];
+const ALWAYS = [...TOLD, ...COUNTED];
+
 /**
- * k6 tells the values of a tagged part of a metric only where a threshold is set on it: these are for that, and
- * hold always.
+ * Shows parts of a Trend: `partsOf("queue_wait", "priority", [0, 5, 9])`.
+ *
+ * @param {string} trend
+ * @param {string} tag
+ * @param {(string | number)[]} values
  */
+export const partsOf = (trend, tag, values) =>
+  Object.fromEntries(values.map((value) => [`${trend}{${tag}:${value}}`, TOLD]));
+
+/** Shows each tenth of the run. */
 export const sliceThresholds = Object.fromEntries(
   Array.from({ length: SLICES }, (_, slice) => [
-    [`claim_duration{slice:${slice}}`, ["max>=0"]],
-    [`tasks_claimed{slice:${slice}}`, ["count>=0"]],
+    [`claim_duration{slice:${slice}}`, TOLD],
+    [`tasks_claimed{slice:${slice}}`, COUNTED],
   ]).flat(),
 );
 
@@ -39,30 +51,31 @@ export function summarize(script, data) {
  * @param {Data} data
  */
 function summaryOf(script, { metrics, state, setup_data: run = {} }) {
-  const seconds = valueOf(metrics, "load_seconds", "value") || state.testRunDurationMs / 1000;
+  const seconds = valueIn(metrics, "load_seconds", "value") || state.testRunDurationMs / 1000;
   const claimed = countOf(metrics, "tasks_claimed");
   const thresholds = thresholdsOf(metrics);
+  const tasks = {
+    enqueued: countOf(metrics, "tasks_enqueued"),
+    claimed,
+    completed: countOf(metrics, "tasks_completed"),
+    reclaimed: countOf(metrics, "tasks_reclaimed"),
+    left: countOf(metrics, "tasks_left"),
+  };
   return {
     format: "dibs-k6-summary",
     version: 1,
     script,
     url,
-    dibs: run.dibs ?? null,
+    protocol: run.protocol ?? null,
     queue: run.queue ?? null,
     startedAt: run.startedAt ?? null,
     seconds,
-    vus: valueOf(metrics, "vus_max", "max"),
+    vus: valueIn(metrics, "vus_max", "max"),
     operations: claimed,
     perSecond: claimed / seconds,
     requests: countOf(metrics, "http_reqs"),
-    errors: valueOf(metrics, "http_req_failed", "passes"),
-    tasks: {
-      enqueued: countOf(metrics, "tasks_enqueued"),
-      claimed,
-      completed: countOf(metrics, "tasks_completed"),
-      reclaimed: countOf(metrics, "tasks_reclaimed"),
-      left: countOf(metrics, "tasks_left"),
-    },
+    errors: valueIn(metrics, "http_req_failed", "passes"),
+    tasks: { ...tasks, lost: takesOver ? null : tasks.enqueued - tasks.completed - tasks.left },
     emptyClaims: countOf(metrics, "claims_empty"),
     latencies: latenciesOf(metrics),
     slices: slicesOf(metrics, seconds / SLICES),
@@ -78,7 +91,7 @@ function summaryOf(script, { metrics, state, setup_data: run = {} }) {
  * @param {string} name
  * @param {string} value
  */
-function valueOf(metrics, name, value) {
+function valueIn(metrics, name, value) {
   return metrics[name]?.values[value] ?? 0;
 }
 
@@ -86,22 +99,23 @@ function valueOf(metrics, name, value) {
  * @param {Record<string, Metric>} metrics
  * @param {string} name
  */
-const countOf = (metrics, name) => valueOf(metrics, name, "count");
+const countOf = (metrics, name) => valueIn(metrics, name, "count");
 
 /**
- * Each Trend that is a duration and has values, by what was timed: `claim_duration` as `claim`.
+ * Each Trend of ours that has values, by what was timed: `claim_duration` as `claim`.
  *
  * @param {Record<string, Metric>} metrics
  */
 function latenciesOf(metrics) {
-  const timed = Object.keys(metrics).filter((name) => /^[a-z_]+_duration$/.test(name) && !isOfK6(name));
+  const timed = Object.keys(metrics).filter((name) => metrics[name]?.type === "trend" && !isOther(name));
   const measured = timed.filter((name) => countOf(metrics, name) > 0).sort();
   return Object.fromEntries(
     measured.map((name) => [name.replace(/_duration$/, ""), latencyOf(metrics, name)]),
   );
 }
 
-const isOfK6 = (/** @type {string} */ name) => /^(http_|iteration_|group_)/.test(name);
+/** Those of k6 itself, and the tenths of the run. */
+const isOther = (/** @type {string} */ name) => /^(http|ws|grpc|iteration|group)_|\{slice:/.test(name);
 
 /**
  * k6 counts milliseconds; here nanoseconds, as in the reports of the lab.
@@ -110,7 +124,7 @@ const isOfK6 = (/** @type {string} */ name) => /^(http_|iteration_|group_)/.test
  * @param {string} name
  */
 function latencyOf(metrics, name) {
-  const ns = (/** @type {string} */ value) => Math.round(valueOf(metrics, name, value) * 1e6);
+  const ns = (/** @type {string} */ value) => Math.round(valueIn(metrics, name, value) * 1e6);
   return {
     count: countOf(metrics, name),
     meanNs: ns("avg"),
@@ -140,20 +154,21 @@ function slicesOf(metrics, seconds) {
 /** @param {Record<string, Metric>} metrics */
 function thresholdsOf(metrics) {
   return Object.entries(metrics)
-    .filter(([name]) => !name.includes("{slice:"))
     .flatMap(([metric, { thresholds = {} }]) =>
       Object.entries(thresholds).map(([expression, { ok }]) => ({ metric, expression, ok })),
-    );
+    )
+    .filter(({ expression }) => !ALWAYS.includes(expression));
 }
 
 /** @param {Summary} summary */
 function tableOf(summary) {
   const { tasks, latencies, thresholds } = summary;
+  const width = Math.max(...Object.keys(latencies).map((name) => name.length), 10);
   const row = (/** @type {string} */ name, /** @type {string[]} */ cells) =>
-    `  ${name.padEnd(14)}${cells.map((cell) => cell.padStart(11)).join("")}`;
+    `  ${name.padEnd(width)}${cells.map((cell) => cell.padStart(11)).join("")}`;
   const ms = (/** @type {number} */ ns) => `${(ns / 1e6).toFixed(2)} ms`;
   return [
-    `  ${summary.script}: ${summary.vus} VUs, ${summary.seconds.toFixed(1)} s, Dibs ${summary.dibs} at ${summary.url}`,
+    `  ${summary.script}: ${summary.vus} VUs, ${summary.seconds.toFixed(1)} s, ${summary.url}, queue ${summary.queue}`,
     "",
     row("", ["calls", "P50", "P95", "P99", "max"]),
     ...Object.entries(latencies).map(([name, { count, p50Ns, p95Ns, p99Ns, maxNs }]) =>
@@ -161,7 +176,8 @@ function tableOf(summary) {
     ),
     "",
     `  ${tasks.enqueued} enqueued, ${tasks.claimed} claimed (${summary.perSecond.toFixed(0)}/s), ` +
-      `${tasks.completed} completed, ${tasks.left} left, ${summary.emptyClaims} claims came back empty`,
+      `${tasks.completed} completed, ${tasks.left} left, ${tasks.lost ?? "?"} lost`,
+    `  ${summary.emptyClaims} claims came back empty, ${tasks.reclaimed} tasks were claimed again`,
     `  ${summary.errors} of ${summary.requests} requests failed`,
     "",
     ...thresholds.map(
