@@ -1,33 +1,40 @@
 import type { Disk, DiskFile } from "../../src/storage/embedded/disk.ts";
+import { Inode, SimulatedFile, survivingContent } from "./simulated-file.ts";
 
-/** What a simulated disk does wrong at one of its operations. */
+export type OperationKind = "create" | "rename" | "remove" | "write" | "truncate" | "sync" | "folder sync";
+
+/** What a simulated disk does wrong at one of its operations, or at all of them for a while. */
 export interface Fault {
   /** Counts from 1 over all operations that change something. */
   readonly operation: number;
+  /** The last operation of a fault that lasts; default only the first. */
+  readonly until?: number;
   readonly kind: "EIO" | "ENOSPC";
-  /** For a write: how much of it gets through before it fails, 0 to 1. */
+  /** How much gets through before it fails, 0 to 1. What is no write happens only at 1. */
   readonly part: number;
 }
 
-interface Change {
+/** An operation that is about to happen. */
+export interface Operation {
+  readonly kind: OperationKind;
+  readonly name: string;
+  /** Counts from 1. */
+  readonly number: number;
+  /** The disk as it is when everything ends here: with the first `part` of the bytes of a write. */
+  readonly stopped: (part: number) => SimulatedDisk;
+}
+
+interface Writing {
+  readonly inode: Inode;
   readonly offset: number;
-  /** Undefined: the file is cut to `offset`. */
-  readonly bytes: Buffer | undefined;
+  readonly bytes: Uint8Array;
 }
 
-/** A file: what a reader sees, what is on the platter, and the changes between the two. */
-class Inode {
-  seen: Buffer = Buffer.alloc(0);
-  synced: Buffer = Buffer.alloc(0);
-  pending: Change[] = [];
-  /** True when a flush failed: what a reader sees and the platter differ also where nothing is pending. */
-  hasLost = false;
-}
+/** Entries that change together; undefined: the name is gone. */
+type FolderChange = readonly (readonly [name: string, inode: Inode | undefined])[];
 
-type Entries = ReadonlyMap<string, Inode>;
-
-/** Platters are written in sectors: a write that was not flushed can be torn between any two. */
-const SECTOR = 512;
+/** What takes no room does not fail for the want of it. */
+const TAKES_ROOM: ReadonlySet<OperationKind> = new Set(["create", "rename", "write"]);
 
 /**
  * A disk in memory that can fail and lose power: writes reach the platter only by a sync of the file, names
@@ -35,13 +42,22 @@ const SECTOR = 512;
  */
 export class SimulatedDisk implements Disk {
   #entries = new Map<string, Inode>();
-  /** Folder states since the last flush, the flushed one first. */
-  #history: Entries[] = [new Map()];
+  /** Names on the platter, and the changes since. */
+  #syncedEntries = new Map<string, Inode>();
+  #folderChanges: FolderChange[] = [];
   operations = 0;
+  reads = 0;
   syncs = 0;
+  openFiles = 0;
   fault: Fault | undefined;
+  /** Reads from this one on fail; counts from 1. */
+  readFault: number | undefined;
   /** From here on every operation fails, as after the process was killed. */
   dead = false;
+  /** Told of every operation that changes something, before it happens. */
+  onOperation: ((operation: Operation) => void) | undefined;
+  /** How many turns of the promise queue a flush that one waits for takes; other calls come in between. */
+  turns: () => number = () => 0;
 
   list(): string[] {
     return [...this.#entries.keys()];
@@ -51,66 +67,60 @@ export class SimulatedDisk implements Disk {
     let inode = this.#entries.get(name);
     if ((inode !== undefined) === options.create) throw coded(options.create ? "EEXIST" : "ENOENT", name);
     if (inode === undefined) {
-      this.step();
       inode = new Inode();
-      this.#rename(() => this.#entries.set(name, inode as Inode));
+      this.#changeFolder("create", name, [[name, inode]]);
     }
-    return new SimulatedFile(this, inode);
+    this.openFiles += 1;
+    return new SimulatedFile(this, name, inode);
   }
 
   rename(from: string, to: string): void {
-    this.step();
     const inode = this.#entries.get(from);
     if (inode === undefined) throw coded("ENOENT", from);
-    this.#rename(() => {
-      this.#entries.delete(from);
-      this.#entries.set(to, inode);
-    });
+    this.#changeFolder("rename", from, [
+      [from, undefined],
+      [to, inode],
+    ]);
   }
 
   remove(name: string): void {
-    this.step(false);
-    if (!this.#entries.has(name)) throw coded("ENOENT", name);
-    this.#rename(() => this.#entries.delete(name));
+    if (this.#entries.has(name)) this.#changeFolder("remove", name, [[name, undefined]]);
   }
 
   async syncFolder(): Promise<void> {
-    this.syncFolderNow();
+    const covered = this.#beginFolderSync();
+    await this.takeTurns();
+    if (this.dead) this.fail();
+    this.#endFolderSync(covered);
   }
 
   syncFolderNow(): void {
-    this.step(false);
-    this.#history = [new Map(this.#entries)];
+    this.#endFolderSync(this.#beginFolderSync());
   }
 
   /** What the next process finds when this one was killed. */
   afterKill(): SimulatedDisk {
-    const next = new SimulatedDisk();
-    for (const [name, inode] of this.#entries) next.#entries.set(name, inode);
-    next.#history = this.#history.slice();
-    return next;
+    return this.#clone().disk;
   }
 
-  /** What is left after the power went: flushed bytes, and by chance some of the others. */
+  /** What is left after the power went: flushed bytes and names, and by chance some of the others. */
   afterPowerCut(random: () => number): SimulatedDisk {
     const next = new SimulatedDisk();
-    const entries = this.#history[Math.floor(random() * this.#history.length)] as Entries;
-    for (const [name, inode] of entries) {
+    for (const [name, inode] of this.#survivingEntries(random)) {
       const left = new Inode();
       left.synced = survivingContent(inode, random);
       left.seen = left.synced;
       next.#entries.set(name, left);
     }
-    next.#history = [new Map(next.#entries)];
+    next.#syncedEntries = new Map(next.#entries);
     return next;
   }
 
-  /** Flips one bit of a file. */
-  flip(name: string, offset: number): void {
-    const inode = this.#entries.get(name) as Inode;
-    const changed = Buffer.from(inode.seen);
-    changed[offset] = (changed[offset] as number) ^ 1;
-    inode.seen = changed;
+  /** Flips one bit of a file, on the platter too. */
+  flip(name: string, offset: number, bit = 0): void {
+    const flipped = Buffer.from(this.content(name));
+    flipped[offset] = (flipped[offset] as number) ^ (1 << bit);
+    this.replace(name, flipped);
   }
 
   content(name: string): Buffer {
@@ -123,133 +133,101 @@ export class SimulatedDisk implements Disk {
     inode.seen = content;
     inode.synced = content;
     this.#entries.set(name, inode);
-    this.#history = [new Map(this.#entries)];
+    this.#syncedEntries = new Map(this.#entries);
+    this.#folderChanges = [];
   }
 
   /**
-   * Counts an operation; throws when its turn to fail has come. Returns the part that a write gets through.
-   * What takes no room, a flush, does not fail for the want of it.
+   * Counts an operation; when its turn to fail has come, returns the part that gets through before
+   * {@link fail}, or throws when nothing does.
    */
-  step(takesRoom = true): number {
+  step(kind: OperationKind, name: string, writing?: Writing): number | undefined {
     if (this.dead) throw coded("EIO", "the process is gone");
     this.operations += 1;
-    if (this.fault?.operation !== this.operations) return 1;
-    if (this.fault.kind === "ENOSPC" && !takesRoom) return 1;
-    if (this.fault.part === 0 || this.fault.part === 1) throw coded(this.fault.kind, "simulated");
-    return this.fault.part;
+    const number = this.operations;
+    this.onOperation?.({ kind, name, number, stopped: (part) => this.#stopped(part, writing) });
+    const { fault } = this;
+    if (fault === undefined || number < fault.operation || number > (fault.until ?? fault.operation)) return;
+    if (fault.kind === "ENOSPC" && !TAKES_ROOM.has(kind)) return;
+    if (fault.part === 0 && kind !== "sync" && kind !== "folder sync") this.fail();
+    return fault.part;
   }
 
-  failed(): never {
-    throw coded(this.fault?.kind ?? "EIO", "simulated, after a part");
+  fail(): never {
+    throw coded(this.dead ? "EIO" : (this.fault?.kind ?? "EIO"), "simulated");
   }
 
-  #rename(change: () => void): void {
-    change();
-    this.#history.push(new Map(this.#entries));
-  }
-}
-
-class SimulatedFile implements DiskFile {
-  readonly #disk: SimulatedDisk;
-  readonly #inode: Inode;
-
-  constructor(disk: SimulatedDisk, inode: Inode) {
-    this.#disk = disk;
-    this.#inode = inode;
+  countRead(): void {
+    this.reads += 1;
+    if (this.readFault !== undefined && this.reads >= this.readFault) throw coded("EIO", "simulated read");
   }
 
-  size(): number {
-    return this.#inode.seen.length;
+  async takeTurns(): Promise<void> {
+    for (let turns = this.turns(); turns > 0; turns -= 1) await undefined;
   }
 
-  read(target: Uint8Array, offset: number): number {
-    const part = this.#inode.seen.subarray(offset, offset + target.length);
-    target.set(part);
-    return part.length;
-  }
-
-  write(bytes: Uint8Array, offset: number): void {
-    const part = this.#disk.step();
-    const through = Buffer.from(bytes.subarray(0, Math.floor(bytes.length * part)));
-    this.#apply({ offset, bytes: through });
-    if (part < 1) this.#disk.failed();
-  }
-
-  truncate(length: number): void {
-    if (this.#disk.step(false) < 1) this.#disk.failed();
-    this.#apply({ offset: length, bytes: undefined });
-  }
-
-  async sync(): Promise<void> {
-    this.syncNow();
-  }
-
-  syncNow(): void {
-    if (this.#disk.dead) this.#disk.failed();
-    const { pending } = this.#inode;
-    // After a failed flush the cache shows what the platter never gets, unless it is written again: nothing is
-    // pending any more, and the next flush succeeds without it.
-    this.#inode.pending = [];
-    const hadLost = this.#inode.hasLost;
-    this.#inode.hasLost ||= pending.length > 0;
-    if (this.#disk.step(false) < 1) this.#disk.failed();
-    this.#inode.hasLost = hadLost;
-    this.#disk.syncs += 1;
-    this.#inode.synced = hadLost
-      ? pending.reduce((content, change) => changed(content, change), this.#inode.synced)
-      : this.#inode.seen;
-  }
-
-  close(): void {}
-
-  #apply(change: Change): void {
-    this.#inode.seen = changed(this.#inode.seen, change);
-    this.#inode.pending.push(change);
-  }
-}
-
-function changed(content: Buffer, { offset, bytes }: Change): Buffer {
-  if (bytes === undefined) return content.subarray(0, offset);
-  const end = Math.max(content.length, offset + bytes.length);
-  const next = Buffer.alloc(end);
-  content.copy(next);
-  bytes.copy(next, offset);
-  return next;
-}
-
-/** Half of the time what was written in order up to a point; else any sectors of any writes. */
-function survivingContent(inode: Inode, random: () => number): Buffer {
-  let content = inode.synced;
-  const ordered = random() < 0.5;
-  const upTo = Math.floor(random() * (inode.pending.length + 1));
-  for (const [index, change] of inode.pending.entries()) {
-    if (change.bytes === undefined) {
-      if (index < upTo) content = changed(content, change);
-      continue;
+  #changeFolder(kind: OperationKind, name: string, change: FolderChange): void {
+    const part = this.step(kind, name);
+    if (part === undefined || part === 1) {
+      applyTo(this.#entries, change);
+      this.#folderChanges.push(change);
     }
-    if (ordered && index < upTo) content = changed(content, change);
-    else if (ordered && index === upTo && random() < 0.5) content = changed(content, torn(change, random));
-    else if (!ordered) content = withSomeSectors(content, change, random);
+    if (part !== undefined) this.fail();
   }
-  return content;
+
+  #beginFolderSync(): ReadonlySet<FolderChange> {
+    const part = this.step("folder sync", ".");
+    if (part !== undefined) this.fail();
+    return new Set(this.#folderChanges);
+  }
+
+  #endFolderSync(covered: ReadonlySet<FolderChange>): void {
+    for (const change of this.#folderChanges) if (covered.has(change)) applyTo(this.#syncedEntries, change);
+    this.#folderChanges = this.#folderChanges.filter((change) => !covered.has(change));
+  }
+
+  /** Half of the time names changed in order up to a point; else any of them did. */
+  #survivingEntries(random: () => number): Map<string, Inode> {
+    const entries = new Map(this.#syncedEntries);
+    const ordered = random() < 0.5;
+    const upTo = Math.floor(random() * (this.#folderChanges.length + 1));
+    for (const [index, change] of this.#folderChanges.entries()) {
+      if (ordered ? index < upTo : random() < 0.7) applyTo(entries, change);
+    }
+    return entries;
+  }
+
+  #stopped(part: number, writing: Writing | undefined): SimulatedDisk {
+    const { disk, twins } = this.#clone();
+    if (writing !== undefined) {
+      const bytes = Buffer.from(writing.bytes.subarray(0, Math.floor(writing.bytes.length * part)));
+      twins.get(writing.inode)?.apply({ offset: writing.offset, bytes });
+    }
+    return disk;
+  }
+
+  #clone(): { readonly disk: SimulatedDisk; readonly twins: ReadonlyMap<Inode, Inode> } {
+    const disk = new SimulatedDisk();
+    const twins = new Map<Inode, Inode>();
+    const twin = (inode: Inode): Inode => {
+      const known = twins.get(inode) ?? inode.clone();
+      twins.set(inode, known);
+      return known;
+    };
+    for (const [name, inode] of this.#entries) disk.#entries.set(name, twin(inode));
+    for (const [name, inode] of this.#syncedEntries) disk.#syncedEntries.set(name, twin(inode));
+    disk.#folderChanges = this.#folderChanges.map((change) =>
+      change.map(([name, inode]) => [name, inode === undefined ? undefined : twin(inode)] as const),
+    );
+    return { disk, twins };
+  }
 }
 
-function torn(change: Change, random: () => number): Change {
-  const bytes = change.bytes as Buffer;
-  return { offset: change.offset, bytes: bytes.subarray(0, Math.floor(random() * bytes.length)) };
-}
-
-function withSomeSectors(content: Buffer, change: Change, random: () => number): Buffer {
-  const bytes = change.bytes as Buffer;
-  let next = content;
-  let at = 0;
-  while (at < bytes.length) {
-    const sectorEnd = SECTOR - ((change.offset + at) % SECTOR);
-    const part = bytes.subarray(at, at + sectorEnd);
-    if (random() < 0.7) next = changed(next, { offset: change.offset + at, bytes: part });
-    at += part.length;
+function applyTo(entries: Map<string, Inode>, change: FolderChange): void {
+  for (const [name, inode] of change) {
+    if (inode === undefined) entries.delete(name);
+    else entries.set(name, inode);
   }
-  return next;
 }
 
 function coded(code: string, what: string): Error {

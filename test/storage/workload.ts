@@ -4,6 +4,8 @@ import type { Settlement, Storage } from "../../src/storage/storage.ts";
 import type { QueueName, TaskId } from "../../src/task/ids.ts";
 import { type ClaimedTask, type NewTask, TASK_STATES, type Task } from "../../src/task/task.ts";
 
+type Grants = readonly (readonly ClaimedTask[])[];
+
 export const QUEUES = ["emails", "renders"] as QueueName[];
 
 /**
@@ -16,9 +18,12 @@ export class Workload {
   #held: ClaimedTask[] = [];
   #ids = 0;
   #keys = 0;
+  #configured = 0;
   readonly #tasks: TaskId[] = [];
   /** The highest fence that was handed out. */
   fence = 0;
+  /** Tasks that it had an effect on. */
+  readonly did = { pruned: 0, cancelled: 0, released: 0 };
 
   constructor(random: () => number, clock: ManualClock) {
     this.#random = random;
@@ -27,21 +32,57 @@ export class Workload {
 
   /** Takes one step; rejects when the engine does. */
   async step(storage: Storage): Promise<void> {
+    this.hold(await this.call(storage));
+  }
+
+  /** Calls the engine once, at once; resolves to what was claimed, for {@link hold}. Rejects when the engine does. */
+  call(storage: Storage): Promise<Grants> {
     this.#clock.advance(this.#below(2_000));
+    const unset = QUEUES[this.#configured];
+    if (unset !== undefined) return this.#keepFew(storage, unset);
     const queue = QUEUES[this.#below(QUEUES.length)] as QueueName;
     const dice = this.#below(100);
-    if (dice < 26) await storage.enqueue(queue, this.#newTasks(queue));
-    else if (dice < 50) this.#hold((await storage.claim(queue, this.#asks())).grants);
-    else if (dice < 72) await this.#settle(storage, queue);
-    else if (dice < 76) await this.#heartbeat(storage, queue);
-    else if (dice < 79) await storage.promoteDue(queue, 20);
-    else if (dice < 82) await storage.reapExpired(queue, 20);
-    else if (dice < 85) await storage.prune(queue, 1 + this.#below(20));
-    else if (dice < 88) await storage.cancel(queue, this.#someId(queue));
-    else if (dice < 90) await storage.requeueDead(queue, 5);
-    else if (dice < 97) await storage.purge(queue, this.#purged(), 10);
-    else if (dice < 98) await storage.forceRelease(queue, this.#someId(queue));
-    else await storage.configure(queue, { config: { retention: { completedMax: this.#below(5) } } });
+    if (dice < 26) return none(storage.enqueue(queue, this.#newTasks(queue)));
+    if (dice < 48) return this.#claim(storage, queue);
+    if (dice < 70) return this.#settle(storage, queue);
+    if (dice < 73) return none(this.#heartbeat(storage, queue));
+    if (dice < 76) return none(storage.promoteDue(queue, 20));
+    if (dice < 79) return none(storage.reapExpired(queue, 20));
+    if (dice < 85) return this.#prune(storage, queue);
+    if (dice < 88) return this.#cancel(storage, queue);
+    if (dice < 90) return none(storage.requeueDead(queue, 5));
+    if (dice < 94) return none(storage.purge(queue, this.#purged(), 10));
+    if (dice < 95) return none(storage.forceRelease(queue, this.#someId(queue)));
+    const change = { config: { retention: { completedMax: this.#below(5) } } };
+    return none(storage.configure(queue, change));
+  }
+
+  /** Takes what was claimed in hand. */
+  hold(grants: Grants): void {
+    const tasks = grants.flat();
+    this.#held.push(...tasks);
+    for (const { lease } of tasks) this.fence = Math.max(this.fence, lease.fence);
+  }
+
+  /** The first call of each queue, so that there is something to prune soon. */
+  #keepFew(storage: Storage, queue: QueueName): Promise<Grants> {
+    this.#configured += 1;
+    return none(storage.configure(queue, { config: { retention: { completedMax: 0, deadMax: 0 } } }));
+  }
+
+  async #claim(storage: Storage, queue: QueueName): Promise<Grants> {
+    return (await storage.claim(queue, this.#asks())).grants;
+  }
+
+  async #prune(storage: Storage, queue: QueueName): Promise<Grants> {
+    this.did.pruned += (await storage.prune(queue, 1 + this.#below(20))).pruned;
+    return [];
+  }
+
+  async #cancel(storage: Storage, queue: QueueName): Promise<Grants> {
+    const outcomes = await storage.cancel(queue, this.#someId(queue));
+    this.did.cancelled += outcomes.filter(({ kind }) => kind === "moved").length;
+    return [];
   }
 
   #purged(): "ready" | "completed" | "dead" | "cancelled" {
@@ -88,10 +129,13 @@ export class Workload {
     }));
   }
 
-  async #settle(storage: Storage, queue: QueueName): Promise<void> {
+  async #settle(storage: Storage, queue: QueueName): Promise<Grants> {
     const settlements = this.#take(queue).map((task) => this.#settlement(task));
     const reply = await storage.settle(queue, settlements, this.#below(2) === 0 ? this.#asks() : []);
-    this.#hold(reply.claim.grants);
+    this.did.released += reply.outcomes.filter(
+      ({ kind }, index) => kind === "ready" && settlements[index]?.outcome === "release",
+    ).length;
+    return reply.claim.grants;
   }
 
   #settlement({ id, lease: { token } }: ClaimedTask): Settlement {
@@ -123,11 +167,6 @@ export class Workload {
     );
   }
 
-  #hold(grants: readonly (readonly ClaimedTask[])[]): void {
-    this.#held.push(...grants.flat());
-    for (const { lease } of grants.flat()) this.fence = Math.max(this.fence, lease.fence);
-  }
-
   #take(queue: QueueName): ClaimedTask[] {
     const mine = this.#held.filter((task) => task.queue === queue).slice(0, 1 + this.#below(6));
     this.#held = this.#held.filter((task) => !mine.includes(task));
@@ -138,6 +177,11 @@ export class Workload {
     const mine = this.#tasks.filter((id) => id.startsWith(`${queue}~`));
     return mine.length === 0 ? [] : [mine[this.#below(mine.length)] as TaskId];
   }
+}
+
+async function none(call: Promise<unknown>): Promise<Grants> {
+  await call;
+  return [];
 }
 
 /** Everything that a user can see of an engine, in order, as one text. */

@@ -144,8 +144,8 @@ export class EmbeddedStorage implements MovableStorage {
       flush: durability !== "none",
       onProgress: options.onProgress ?? (() => {}),
       onCut: options.onCut ?? (() => {}),
+      onReplayed: () => loader.finish(),
     });
-    loader.finish();
     engine.oldestSegment = recovered.segments[0]?.number ?? 1;
     engine.journal.open(recovered.segments, recovered.sequence);
     writeBoot(engine.journal.begin(), engine.options.bootId);

@@ -49,7 +49,9 @@ export class Journal {
   #bytes = 0;
   #synced = 0;
   #unsynced: Segment[] = [];
-  #folderChanged = false;
+  /** Changes of names so far, and how many of them a flush of the folder has covered. */
+  #folderChanges = 0;
+  #folderSynced = 0;
   #syncing: Promise<void> | undefined;
   #broken: Error | undefined;
   #full = false;
@@ -128,7 +130,7 @@ export class Journal {
       }
       this.#append(this.#writer, kind);
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw this.#break("write", error);
       this.#full = true;
       if (!urgent || !this.#reserve.present) throw noRoom(error);
       this.#appendToReserve(kind);
@@ -152,12 +154,12 @@ export class Journal {
     this.#refuseWhenBroken();
     try {
       for (const segment of this.#unsynced) segment.file.syncNow();
-      if (this.#folderChanged) this.#disk.syncFolderNow();
+      // Also when a flush in the background is at it: that one may not have ended.
+      if (this.#folderSynced < this.#folderChanges) this.#disk.syncFolderNow();
     } catch (error) {
       throw this.#break("flush", error);
     }
-    this.#markSynced(this.#sequence);
-    this.#folderChanged = false;
+    this.#markSynced(this.#sequence, this.#folderChanges);
   }
 
   /** The record at a place. */
@@ -171,14 +173,18 @@ export class Journal {
     }
   }
 
-  /** Removes the oldest segment, whose live records have been written again and flushed. */
+  /**
+   * Removes the oldest segment, whose live records have been written again and flushed. When that fails the segment
+   * stays the oldest, to be tried again: one removed before it would leave a gap.
+   */
   removeOldest(): void {
-    const oldest = this.segments.shift() as Segment;
+    const oldest = this.segments[0] as Segment;
+    this.#disk.remove(segmentName(oldest.number));
+    this.#folderChanges += 1;
+    this.segments.shift();
     this.#unsynced = this.#unsynced.filter((segment) => segment !== oldest);
     this.#blocks.forget(oldest.number);
     this.#bytes -= oldest.length;
-    this.#disk.remove(segmentName(oldest.number));
-    this.#folderChanged = true;
     // A flush that is under way may still have the file in hand.
     if (this.#syncing === undefined) oldest.file.close();
     else void this.#syncing.catch(() => {}).then(() => oldest.file.close());
@@ -235,7 +241,7 @@ export class Journal {
     const number = (this.segments.at(-1)?.number ?? 0) + 1;
     const segment = make(number);
     this.segments.push(segment);
-    this.#folderChanged = true;
+    this.#folderChanges += 1;
     try {
       this.#writeBeginning(segment);
     } catch (error) {
@@ -270,7 +276,7 @@ export class Journal {
       }));
       this.#append(this.#writer, kind);
     } catch (error) {
-      throw isDiskFull(error) ? noRoom(error) : error;
+      throw isDiskFull(error) ? noRoom(error) : this.#break("write", error);
     }
   }
 
@@ -297,19 +303,19 @@ export class Journal {
   async #flush(): Promise<void> {
     const sequence = this.#sequence;
     const segments = this.#unsynced.slice();
-    const folder = this.#folderChanged;
-    this.#folderChanged = false;
+    const folderChanges = this.#folderChanges;
     try {
       for (const segment of segments) await segment.file.sync();
-      if (folder) await this.#disk.syncFolder();
+      if (this.#folderSynced < folderChanges) await this.#disk.syncFolder();
     } catch (error) {
       throw this.#break("flush", error);
     }
-    this.#markSynced(sequence);
+    this.#markSynced(sequence, folderChanges);
   }
 
-  #markSynced(sequence: number): void {
+  #markSynced(sequence: number, folderChanges: number): void {
     this.#synced = Math.max(this.#synced, sequence);
+    this.#folderSynced = Math.max(this.#folderSynced, folderChanges);
     this.#unsynced = this.#unsynced.filter((segment) => segment.sequence > this.#synced);
   }
 

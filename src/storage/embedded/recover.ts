@@ -9,6 +9,7 @@ import {
   type Segment,
   segmentName,
   segmentNumbers,
+  VERSION_AT,
 } from "./segment.ts";
 
 const MAGIC = Buffer.alloc(4);
@@ -16,23 +17,46 @@ MAGIC.writeUInt32LE(FRAME.magic);
 
 /** The journal is damaged where it must not be: nothing was changed, nothing is opened. */
 export class CorruptJournalError extends DibsError {
-  readonly #why: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly why: string;
 
   constructor(file: string, offset: number, why: string, folder?: string) {
     const place = folder === undefined ? file : `${file} in ${folder}`;
+    const remedy = folder === undefined ? "" : `\n${remedyOf(folder)}`;
     super(
       "storage_unavailable",
-      `The journal is damaged: ${place} at offset ${offset}: ${why}. Nothing was changed; restore a copy of the folder`,
+      `The journal is damaged: ${place} at offset ${offset}: ${why}. Nothing was changed.${remedy}`,
       { details: { file, offset, ...(folder === undefined ? undefined : { folder }) } },
     );
-    this.#why = why;
+    this.file = file;
+    this.offset = offset;
+    this.why = why;
   }
 
   /** The same, for whoever knows the folder. */
   inFolder(folder: string): CorruptJournalError {
-    const { file, offset } = this.details as { readonly file: string; readonly offset: number };
-    return new CorruptJournalError(file, offset, this.#why, folder);
+    return new CorruptJournalError(this.file, this.offset, this.why, folder);
   }
+}
+
+/** What to do about a damaged folder, line by line. */
+function remedyOf(folder: string): string {
+  const old = folder.replace(/(?<=.)[\\/]+$/, "");
+  const [from, to] = [old, `${old}.salvaged`].map(quoted);
+  return [
+    "To see all that is damaged:",
+    `  dibs store verify ${from}`,
+    "To save what can be trusted in a new folder, with a list of what was lost, and go on with that:",
+    `  dibs store salvage ${from} ${to}`,
+    `  dibs serve --store ${to}`,
+    "Or restore a backup.",
+  ].join("\n");
+}
+
+/** As a shell takes it for one word. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 export interface Recovered {
@@ -50,6 +74,8 @@ export interface RecoverOptions {
   readonly onProgress: (done: number, total: number) => void;
   /** Told, in a sentence, what of a torn tail was cut. */
   readonly onCut: (cut: string) => void;
+  /** Called after the last record and before the disk is changed; throws when the records do not fit together. */
+  readonly onReplayed: () => void;
 }
 
 /** Takes one record in the order of the journal; `content` is the whole segment. */
@@ -60,6 +86,8 @@ interface Found {
   readonly number: number;
   readonly end: number;
   readonly sequence: number;
+  /** False: something that is no frame and no zeros lies behind. */
+  readonly isWhole: boolean;
 }
 
 /** What is learned while the frames are read. */
@@ -81,44 +109,54 @@ interface Scan {
  * flushed files before anything is appended: after a failed flush the cache can show what the disk has not.
  */
 export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Recovered {
-  removeUnfinished(disk);
-  const numbers = segmentNumbers(disk.list());
-  refuseGaps(numbers);
+  const names = disk.list();
+  const all = segmentNumbers(names);
+  const numbers = withoutGap(all);
   const scan: Scan = { sequence: 0, synced: 0, bootId: "", oldest: 0, closed: false };
   const found: Found[] = [];
   const sizes = numbers.map((number) => sizeOf(disk, number));
   const total = sizes.reduce((sum, size) => sum + size, 0);
   let done = 0;
+  let gone = all.slice(numbers.length);
   for (const [index, number] of numbers.entries()) {
     const content = contentOf(disk, number, sizes[index] as number);
     const end = replaySegment(number, content, scan, replay);
-    const whole = end > 0 && isZero(content, end);
-    if (!whole) judgeHole(disk, number, content, end, numbers.slice(index + 1), scan, options.bootId);
+    const isWhole = end > 0 && isZero(content, end);
+    if (!isWhole) judgeHole(disk, { number, content, end }, all.slice(index + 1), scan, options.bootId);
     const isKept = end > SEGMENT_HEADER;
-    if (isKept) found.push({ number, end, sequence: scan.sequence });
-    if (!whole || !isKept) {
+    if (isKept) found.push({ number, end, sequence: scan.sequence, isWhole });
+    if (!isWhole || !isKept) {
       options.onCut(
         `The last write did not end: cut ${content.length - end} bytes of ${segmentName(number)} after frame ${scan.sequence}`,
       );
-      for (const gone of numbers.slice(index + (isKept ? 1 : 0))) disk.remove(segmentName(gone));
+      gone = all.slice(index + (isKept ? 1 : 0));
       break;
     }
     done += content.length;
     options.onProgress(done, total);
   }
-  refuseMissingStart(found, scan);
+  judgeGap(disk, numbers, gone, scan, options);
+  refuseMissingStart(all, found, scan);
+  options.onReplayed();
+  // Only from here on is anything changed.
+  removeUnfinished(disk, names);
+  removeBehind(disk, gone);
   return { segments: found.map((segment) => keep(disk, segment, scan, options)), sequence: scan.sequence };
+}
+
+/** @throws {DibsError} always: what a later version wrote is not guessed at. */
+export function refuseNewerFormat(number: number, version: number): never {
+  throw new DibsError(
+    "storage_unavailable",
+    `${segmentName(number)} has format version ${version}; this version of Dibs reads up to ${FORMAT_VERSION}. Use the newer one`,
+    { details: { file: segmentName(number), offset: VERSION_AT, version, versionMax: FORMAT_VERSION } },
+  );
 }
 
 /** Replays the frames of a segment; returns where the first thing that is no whole next frame begins. */
 function replaySegment(number: number, content: Buffer, scan: Scan, replay: Replay): number {
   const header = checkHeader(content, number);
-  if (header.kind === "newer") {
-    throw new DibsError(
-      "storage_unavailable",
-      `${segmentName(number)} has format version ${header.version}; this version of Dibs reads up to ${FORMAT_VERSION}. Use the newer one`,
-    );
-  }
+  if (header.kind === "newer") refuseNewerFormat(number, header.version);
   if (header.kind !== "good") return 0;
   let offset = SEGMENT_HEADER;
   for (;;) {
@@ -141,24 +179,51 @@ function replayFrame(number: number, content: Buffer, frame: Frame, scan: Scan, 
   }
 }
 
+/** Where the first thing begins that is no whole next frame. */
+interface Hole {
+  readonly number: number;
+  /** Undefined: the whole segment is missing. */
+  readonly content: Buffer | undefined;
+  readonly end: number;
+}
+
 /** Decides what a hole is; throws when it is corruption. */
 function judgeHole(
   disk: Disk,
-  number: number,
-  content: Buffer,
-  end: number,
+  { number, content, end }: Hole,
   later: readonly number[],
   scan: Scan,
   bootId: string,
 ): void {
   const expected = scan.sequence + 1;
-  const behind = highestBehind(disk, content, end, later, expected);
+  const behind = highestBehind(disk, content ?? Buffer.alloc(0), end, later, expected);
   const refuse = (why: string): never => {
-    throw new CorruptJournalError(segmentName(number), end, why);
+    throw new CorruptJournalError(
+      segmentName(number),
+      end,
+      content === undefined ? "this segment is missing" : why,
+    );
   };
-  if (scan.sequence === 0 && end === 0 && !isUnwritten(content)) refuse("this is not a journal of Dibs");
+  if (content !== undefined && scan.sequence === 0 && end === 0 && !isUnwritten(content))
+    refuse("this is not a journal of Dibs");
   if (Math.max(behind.synced, scan.synced) >= expected) refuse("a frame that had been flushed is not whole");
   if (behind.found && scan.bootId === bootId) refuse("a frame is not whole, and whole ones follow it");
+}
+
+/** A missing segment is a hole like any other: a power cut can keep a later name and lose an earlier one. */
+function judgeGap(
+  disk: Disk,
+  numbers: readonly number[],
+  gone: readonly number[],
+  scan: Scan,
+  { bootId, onCut }: RecoverOptions,
+): void {
+  const missing = (numbers.at(-1) ?? 0) + 1;
+  if (gone[0] === undefined || gone[0] <= missing) return;
+  judgeHole(disk, { number: missing, content: undefined, end: 0 }, gone, scan, bootId);
+  onCut(
+    `${segmentName(missing)} was never written: cut ${gone.length} segments behind it, after frame ${scan.sequence}`,
+  );
 }
 
 /** Looks for whole frames behind a hole, wherever they begin. */
@@ -185,12 +250,14 @@ function highestBehind(
 
 /** Opens a segment for what follows; content that may not be on disk is brought there first. */
 function keep(disk: Disk, found: Found, scan: Scan, options: RecoverOptions): Segment {
-  const { number, end, sequence } = found;
+  const { number, end, sequence, isWhole } = found;
   const name = segmentName(number);
-  if (options.flush && !scan.closed && sequence > scan.synced && !copyFlushed(disk, number, end)) {
-    writeOver(disk, number, end);
-  }
-  return { number, file: disk.open(name, { create: false }), length: end, sequence };
+  const isFlushed = !options.flush || scan.closed || sequence <= scan.synced;
+  if (!isFlushed && !copyFlushed(disk, number, end)) writeOver(disk, number, end);
+  const file = disk.open(name, { create: false });
+  // What lies behind the last frame must not be taken for a later one.
+  if (isFlushed && !isWhole) file.truncate(end);
+  return { number, file, length: end, sequence };
 }
 
 /** Puts a flushed copy in the place of a segment; false when the disk has no room for one. */
@@ -229,23 +296,33 @@ function writeOver(disk: Disk, number: number, end: number): void {
   }
 }
 
-function removeUnfinished(disk: Disk): void {
-  for (const name of disk.list()) if (name.endsWith(".new")) disk.remove(name);
+function removeUnfinished(disk: Disk, names: readonly string[]): void {
+  for (const name of names) if (name.endsWith(".new")) disk.remove(name);
 }
 
-function refuseGaps(numbers: readonly number[]): void {
-  for (const [index, number] of numbers.entries()) {
-    const before = numbers[index - 1];
-    if (before !== undefined && number !== before + 1) {
-      throw new CorruptJournalError(segmentName(before + 1), 0, "this segment is missing");
-    }
+/**
+ * Removes the segments behind the last frame, the last one first: whenever it stops, no gap is left. They must not
+ * come back with a power cut, when other frames have their numbers.
+ */
+function removeBehind(disk: Disk, numbers: readonly number[]): void {
+  for (const number of numbers.toReversed()) {
+    disk.remove(segmentName(number));
+    disk.syncFolderNow();
   }
 }
 
-function refuseMissingStart(segments: readonly Found[], scan: Scan): void {
-  const first = segments[0]?.number ?? 0;
-  if (scan.oldest !== 0 && first > scan.oldest) {
-    throw new CorruptJournalError(segmentName(scan.oldest), 0, "this segment is missing");
+/** The numbers up to the first one that is missing. */
+function withoutGap(numbers: readonly number[]): number[] {
+  const [first = 1] = numbers;
+  return numbers.filter((number, index) => number === first + index);
+}
+
+function refuseMissingStart(numbers: readonly number[], found: readonly Found[], scan: Scan): void {
+  const [first = 1] = numbers;
+  if (first > Math.max(1, scan.oldest) && (scan.oldest !== 0 || found.length === 0)) {
+    const missing = scan.oldest === 0 ? first : scan.oldest;
+    const why = scan.oldest === 0 ? "its beginning is missing" : "this segment is missing";
+    throw new CorruptJournalError(segmentName(missing), 0, why);
   }
 }
 

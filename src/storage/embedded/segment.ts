@@ -8,6 +8,7 @@ const MAGIC = Buffer.from("DIBSJRNL");
 export const FORMAT_VERSION = 1;
 /** Magic 8 bytes, format version u32, segment number u32. */
 export const SEGMENT_HEADER = 16;
+export const VERSION_AT = 8;
 
 export function segmentName(number: number): string {
   return `journal-${String(number).padStart(10, "0")}.log`;
@@ -24,7 +25,7 @@ export function segmentNumbers(names: readonly string[]): number[] {
 export function segmentHeader(number: number): Buffer {
   const header = Buffer.alloc(SEGMENT_HEADER);
   MAGIC.copy(header);
-  header.writeUInt32LE(FORMAT_VERSION, 8);
+  header.writeUInt32LE(FORMAT_VERSION, VERSION_AT);
   header.writeUInt32LE(number, 12);
   return header;
 }
@@ -40,7 +41,7 @@ export function checkHeader(content: Buffer, number: number): HeaderCheck {
   const header = content.subarray(0, SEGMENT_HEADER);
   if (header.length < SEGMENT_HEADER || header.every((byte) => byte === 0)) return { kind: "unwritten" };
   if (!header.subarray(0, 8).equals(MAGIC)) return { kind: "foreign" };
-  const version = header.readUInt32LE(8);
+  const version = header.readUInt32LE(VERSION_AT);
   if (version > FORMAT_VERSION) return { kind: "newer", version };
   return header.readUInt32LE(12) === number && version > 0 ? { kind: "good" } : { kind: "foreign" };
 }
