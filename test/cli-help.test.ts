@@ -49,6 +49,9 @@ describe("the commands", () => {
       "dead list",
       "dead requeue",
       "move",
+      "store verify",
+      "store salvage",
+      "store backup",
       "demo",
     ]);
   });
@@ -63,9 +66,11 @@ describe("the commands", () => {
     );
     expect(help).toMatch(/^ {2}--json /m);
     expect(help).toMatch(/^ {2}--config /m);
-    // A move names its two stores by position.
-    if (words !== "move") expect(help).toMatch(/^ {2}--store /m);
-    if (!["serve", "demo", "move"].includes(words)) expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
+    // A move names its two stores by position, and so do those that look after a folder.
+    const namesPlaces = words === "move" || words.startsWith("store ");
+    if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
+    if (!namesPlaces && !["serve", "demo"].includes(words))
+      expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
   });
 });
 

@@ -44,6 +44,7 @@ const COMPOSITION_ROOTS = [
   "src/local-connection.ts",
   "src/cli/serve.ts",
   "src/cli/move-place.ts",
+  "src/cli/store.ts",
   "src/sdk/testing.ts",
 ];
 

@@ -8,6 +8,7 @@ import { EXIT_CODES_HELP } from "./exit.ts";
 import { addMove } from "./move.ts";
 import { addQueues } from "./queues.ts";
 import { addServe } from "./serve.ts";
+import { addStore } from "./store.ts";
 import { addTasks } from "./tasks.ts";
 import { addWork } from "./work.ts";
 
@@ -35,6 +36,7 @@ export function createProgram(json = false): Command {
     addTasks,
     addDead,
     addMove,
+    addStore,
     addDemo,
     addDemoWorker,
   ])

@@ -7,7 +7,7 @@ import { CorruptJournalError } from "./recover.ts";
 import { segmentName } from "./segment.ts";
 
 /** A state record whose task record has not come yet: compaction wrote the task again further on. */
-interface Orphan {
+export interface Orphan {
   readonly segment: number;
   readonly at: number;
 }
@@ -53,6 +53,11 @@ export class Loader {
           `record kind ${read.kind(content, at)} is unknown`,
         );
     }
+  }
+
+  /** Places of the last states of tasks whose record never came. */
+  get orphans(): Iterable<Orphan> {
+    return this.#orphans.values();
   }
 
   /** Builds the order of the queues, after the last record. */

@@ -240,6 +240,7 @@ export const read = {
 
   isMoved: (from: Buffer, at: number): boolean => ((from[at + 5] as number) & MOVED) !== 0,
   hasKey: (from: Buffer, at: number): boolean => ((from[at + 5] as number) & HAS_KEY) !== 0,
+  hasTags: (from: Buffer, at: number): boolean => ((from[at + 5] as number) & HAS_TAGS) !== 0,
   priority: (from: Buffer, at: number): number => from[at + 6] as number,
   maxAttempts: (from: Buffer, at: number): number => from[at + 7] as number,
   createdAt: (from: Buffer, at: number): EpochMs => from.readDoubleLE(at + 36),
