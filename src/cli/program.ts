@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { addBench } from "./bench.ts";
 import { addDead } from "./dead.ts";
 import { addDemo } from "./demo.ts";
 import { addDemoWorker } from "./demo-worker.ts";
+import { addDoctor } from "./doctor.ts";
 import { addEnqueue } from "./enqueue.ts";
 import { EXIT_CODES_HELP } from "./exit.ts";
 import { addMove } from "./move.ts";
@@ -36,6 +38,8 @@ export function createProgram(json = false): Command {
     addTasks,
     addDead,
     addMove,
+    addBench,
+    addDoctor,
     addStore,
     addDemo,
     addDemoWorker,
