@@ -71,10 +71,16 @@ export class ProcessObserver {
     this.#gc = new PerformanceObserver((list) => this.#note(list.getEntries()));
     this.#gc.observe({ entryTypes: ["gc"] });
     this.#sampler = setInterval(() => this.#sample(), sampleMs).unref();
-    this.resume();
   }
 
   static start(sampleMs = SAMPLE_MS_DEFAULT): ProcessObserver {
+    const observer = new ProcessObserver(sampleMs);
+    observer.resume();
+    return observer;
+  }
+
+  /** One that waits for its first `resume`. */
+  static paused(sampleMs = SAMPLE_MS_DEFAULT): ProcessObserver {
     return new ProcessObserver(sampleMs);
   }
 

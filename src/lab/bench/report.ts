@@ -83,13 +83,13 @@ const ProcessFigures = Type.Object(
 /** What Redis itself says it did, from `INFO` before and after, for each operation. */
 const RedisFigures = Type.Object(
   {
-    /** Microseconds inside commands that clients sent; a script's inner calls are within its time. */
+    /** Microseconds inside scripts, their inner calls included. */
     serverUsPerOperation: amount,
     /** CPU of the server's main thread, sockets included, microseconds. */
     cpuUsPerOperation: amount,
-    /** Commands and scripts that clients sent. */
+    /** Scripts that clients sent, the loops of the broker included. */
     roundTripsPerOperation: amount,
-    /** `redis.call`s inside scripts. */
+    /** `redis.call`s inside scripts, and the few plain commands of the time. */
     redisCallsPerOperation: amount,
   },
   strict,
@@ -102,7 +102,10 @@ const Run = Type.Object(
     seconds: Type.Number({ exclusiveMinimum: 0 }),
     operations: count,
     perSecond: amount,
-    /** `seconds` / `operations` as Go's benchmarks count: with many callers it is below the latency. Null: no operation. */
+    /**
+     * `seconds` / `operations` as Go's benchmarks count: with many callers it is below the latency. Of `wake` the mean
+     * latency, for there is rest between two wakes. Null: no operation.
+     */
     nsPerOperation: orNull(amount),
     /** Calls that brought nothing although they went well; their latency is under `latencies.empty`. */
     empty: count,

@@ -1,0 +1,128 @@
+import { randomBytes } from "node:crypto";
+import { Keys } from "../../storage/redis/keys.ts";
+import { RedisLink, type RedisOptions } from "../../storage/redis/link/link.ts";
+import { parseRedisUrl } from "../../storage/redis/link/redis-url.ts";
+import type { QueueName } from "../../task/ids.ts";
+import {
+  differenceOf,
+  infoField,
+  parseRedisStatistics,
+  type RedisStatistics,
+  type ServerReading,
+  sumOfReadings,
+} from "../redis-statistics.ts";
+
+/** What all keys of all benches begin with; nothing else on a Redis is read or written. */
+export const SCRATCH_PREFIX = "dibs-bench";
+
+export type ScratchKeysOptions = Pick<RedisOptions, "url" | "tls" | "onWarning">;
+
+/** What a Redis was like before the bench began. */
+export interface AboutRedis {
+  /** The address without secrets. */
+  readonly place: string;
+  /** With its name, e.g. `redis 7.0.15`. */
+  readonly version: string;
+  /** What an acknowledged call survives there. */
+  readonly durability: string;
+  readonly foreignKeys: number;
+  /** Connected to its busiest server, the bench's own not counted. */
+  readonly foreignClients: number;
+}
+
+/** A store of a bench's own on somebody's Redis: its keys, what the server did meanwhile, and their removal. */
+export class ScratchKeys {
+  readonly prefix = `${SCRATCH_PREFIX}:${Date.now().toString(36)}-${randomBytes(4).toString("hex")}`;
+  readonly about: AboutRedis;
+  readonly #link: RedisLink;
+  readonly #readings: ServerReading[] = [];
+  #before: readonly RedisStatistics[] | undefined;
+
+  private constructor(link: RedisLink, about: AboutRedis) {
+    this.#link = link;
+    this.about = about;
+  }
+
+  /** @throws {StorageUnavailableError} when the server cannot be used, and says what to do. */
+  static async open(options: ScratchKeysOptions): Promise<ScratchKeys> {
+    const survivals = new Set<string>();
+    const link = await RedisLink.open(
+      { ...options, connections: 1, onSurvival: (text) => survivals.add(text) },
+      [],
+    );
+    try {
+      const [server] = await texts(link, "INFO", "server");
+      const clients = await texts(link, "INFO", "clients");
+      const sizes = (await link.everyMaster("DBSIZE")) as number[];
+      return new ScratchKeys(link, {
+        place: parseRedisUrl(options.url).shown,
+        version: versionOf(server),
+        durability: [...survivals].join(" or "),
+        foreignKeys: sizes.reduce((sum, size) => sum + size, 0),
+        // This link has two connections to each server: one for commands, one that hears.
+        foreignClients: Math.max(
+          0,
+          ...clients.map((text) => Number(infoField(text, "connected_clients")) - 2),
+        ),
+      });
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  }
+
+  async resume(): Promise<void> {
+    this.#before = await this.#read();
+  }
+
+  async pause(): Promise<void> {
+    const before = this.#before ?? [];
+    const after = await this.#read();
+    after.forEach((each, n) => {
+      const earlier = before[n];
+      if (earlier !== undefined) this.#readings.push(differenceOf(each, earlier));
+    });
+  }
+
+  /** What all its servers did since the last call, between `resume` and `pause`. */
+  reading(): ServerReading {
+    return sumOfReadings(this.#readings.splice(0));
+  }
+
+  /** Removes every key of these queues, and those of the store itself. Nobody may use the store any more. */
+  async remove(queues: readonly QueueName[]): Promise<void> {
+    // As in a cluster: there every key is named.
+    const keys = new Keys(this.prefix, true);
+    const names: string[] = [
+      keys.format,
+      keys.move,
+      keys.queues,
+      keys.due,
+      ...queues.flatMap((queue) => [...keys.of(queue)] as string[]),
+    ];
+    await Promise.all(names.map((name) => this.#link.command("UNLINK", name)));
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+
+  async #read(): Promise<readonly RedisStatistics[]> {
+    const [stats, cpu] = await Promise.all([
+      texts(this.#link, "INFO", "commandstats"),
+      texts(this.#link, "INFO", "cpu"),
+    ]);
+    return stats.map((text, n) => parseRedisStatistics(text, cpu[n] ?? ""));
+  }
+}
+
+async function texts(link: RedisLink, name: string, ...args: string[]): Promise<readonly string[]> {
+  return (await link.everyMaster(name, ...args)).map(String);
+}
+
+/** Valkey calls itself so, and names a version of Redis beside its own. */
+function versionOf(info = ""): string {
+  return info.includes("\nvalkey_version:")
+    ? `valkey ${infoField(info, "valkey_version")}`
+    : `redis ${infoField(info, "redis_version")}`;
+}
