@@ -66,9 +66,7 @@ function workerOf(broker: Broker, max: number): RungWorker {
       ({ id, lease }) => ({ outcome: "complete", id, token: lease.token as LeaseToken }) as const,
     );
     const { results, tasks } = await broker.settle(asks, claim);
-    const completed = outcomes.filter(
-      (outcome) => "state" in outcome && outcome.state === "completed",
-    ).length;
+    const completed = results.filter((result) => "state" in result && result.state === "completed").length;
     return { completed, claimed: take(tasks) };
   };
   return {
