@@ -49,6 +49,7 @@ describe("the commands", () => {
       "dead list",
       "dead requeue",
       "move",
+      "doctor",
       "store verify",
       "store salvage",
       "store backup",
@@ -67,7 +68,7 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--json /m);
     expect(help).toMatch(/^ {2}--config /m);
     // A move names its two stores by position, and so do those that look after a folder.
-    const namesPlaces = words === "move" || words.startsWith("store ");
+    const namesPlaces = words === "move" || words === "doctor" || words.startsWith("store ");
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
     if (!namesPlaces && !["serve", "demo"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
