@@ -45,6 +45,7 @@ const COMPOSITION_ROOTS = [
   "src/cli/serve.ts",
   "src/cli/move-place.ts",
   "src/cli/store.ts",
+  "src/cli/store-report.ts",
   "src/sdk/testing.ts",
 ];
 

@@ -2,16 +2,14 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError } from "commander";
 import type { BackupReport } from "../storage/embedded/care/backup.ts";
-import type { SalvageReport } from "../storage/embedded/care/salvage.ts";
-import type { Place } from "../storage/embedded/care/scan.ts";
-import type { CareOptions, CareProgress, QueueTally, VerifyReport } from "../storage/embedded/care/verify.ts";
+import { shellWord } from "../storage/embedded/care/remedy.ts";
+import type { CareOptions, CareProgress } from "../storage/embedded/care/verify.ts";
 import { parseQueueName, type QueueName } from "../task/ids.ts";
-import { TASK_STATES } from "../task/task.ts";
-import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
+import { EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
-import { bytes, count } from "./format.ts";
-import type { Output } from "./output.ts";
+import { bytes } from "./format.ts";
 import { perform, type Session, type SessionFlags } from "./session.ts";
+import { tellSalvaged, tellVerified } from "./store-report.ts";
 
 /** `dibs store`: what is to be done with the folder of a store beside serving it. */
 export function addStore(dibs: Command): void {
@@ -111,36 +109,9 @@ function folderOf(text: string): string {
 async function verify(session: Session, folder: string): Promise<ExitCode> {
   const { verifyStore } = await import("../storage/embedded/care/verify.ts");
   const report = await verifyStore(folder, careOptions(session));
-  const { output } = session;
-  output.endProgress();
-  output.emit(report);
-  if (report.damage.length > 0) tellPlaces(output, report.damage);
-  for (const fault of report.broken) output.print(fault);
-  if (report.queues !== undefined) tellQueues(output, report.queues);
-  if (!report.isSound) throw new CommandFailed(`${faultsOf(report)}\n${remedyOf(folder)}`);
-  output.print(
-    `${folder} is sound: ${count(report.records)} records in ${count(report.frames)} frames, ` +
-      `${bytes(report.bytes)} in ${report.segments} ${report.segments === 1 ? "segment" : "segments"}.`,
-  );
-  if (report.unfinished !== undefined) output.note(unfinishedText(report.unfinished));
+  session.output.endProgress();
+  tellVerified(session.output, report);
   return EXIT.done;
-}
-
-function faultsOf({ folder, damage, broken }: VerifyReport): string {
-  return damage.length > 0
-    ? `${folder} is damaged in ${damage.length} ${damage.length === 1 ? "place" : "places"}`
-    : `${folder} has ${broken.length} ${broken.length === 1 ? "fault" : "faults"} although its checksums are right`;
-}
-
-function remedyOf(folder: string): string {
-  return `Save what can be trusted in a new folder: dibs store salvage ${folder} ${folder}.salvaged`;
-}
-
-function unfinishedText({ file, offset, bytes: length }: Place): string {
-  return (
-    `The last ${bytes(length)} of ${file}, from offset ${offset}, are a write that had not ended: of a server at work, ` +
-    "a kill or a power cut. A start cuts it; no answer had promised it."
-  );
 }
 
 async function salvage(
@@ -154,65 +125,8 @@ async function salvage(
   const report = await salvageStore(from, to, options);
   const { output } = session;
   output.endProgress();
-  emitSalvage(output, report);
-  tellSalvage(output, report);
+  tellSalvaged(output, report);
   return EXIT.done;
-}
-
-function emitSalvage(output: Output, { gaps, lost, ...totals }: SalvageReport): void {
-  for (const gap of gaps) output.emit({ gap });
-  for (const task of lost) output.emit({ lost: task });
-  output.emit({ ...totals, tasks: tasksIn(totals.queues), gaps: gaps.length, lost: lost.length });
-}
-
-/** More ids than that are for a machine to read. */
-const LISTED_MAX = 200;
-
-function tellSalvage(output: Output, report: SalvageReport): void {
-  const { from, to, gaps, queues, lost, uncertain } = report;
-  if (gaps.length === 0) output.print("Nothing was damaged.");
-  else
-    tellPlaces(
-      output,
-      gaps.flatMap((gap) => gap.places),
-    );
-  tellIds(
-    output,
-    report,
-    "task",
-    "Lost: their record cannot be read. The state is the last one that is known.",
-  );
-  tellIds(output, report, "change", "Kept as they were before their last change, which is lost:");
-  tellQueues(output, queues);
-  for (const { queue, missing } of queues) {
-    if (missing > 0)
-      output.print(`${queue}: ${count(missing)} tasks are missing by the totals of the queue.`);
-  }
-  for (const { queue, number, isNameLost } of queues) {
-    if (isNameLost)
-      output.print(
-        `${queue}: the name of this queue is lost. Remove ${to} and add --queue ${number}=<name> to give it.`,
-      );
-  }
-  if (uncertain > 0) {
-    output.print(
-      `${count(uncertain)} unfinished tasks are older than the damage: those that were completed in a lost part run again.`,
-    );
-  }
-  const known = lost.filter((task) => task.lost === "task").length;
-  output.print(
-    `Saved ${count(tasksIn(queues))} tasks in ${to}; ${count(known)} are known to be lost. ${from} is as it was.`,
-  );
-  output.print(`To go on: dibs serve --store ${to}`);
-}
-
-function tellIds(output: Output, { lost }: SalvageReport, kind: "task" | "change", title: string): void {
-  const tasks = lost.filter((task) => task.lost === kind);
-  if (tasks.length === 0) return;
-  output.print(title);
-  for (const { id, state } of tasks.slice(0, LISTED_MAX)) output.print(`  ${id}  ${state ?? "unknown"}`);
-  if (tasks.length > LISTED_MAX)
-    output.print(`  and ${count(tasks.length - LISTED_MAX)} more: --json lists all`);
 }
 
 async function backup(session: Session, from: string, to: string): Promise<ExitCode> {
@@ -225,7 +139,7 @@ async function backup(session: Session, from: string, to: string): Promise<ExitC
     `Copied ${from} to ${to}: ${bytes(report.bytes)} in ${report.segments} segments, every checksum right.`,
   );
   output.note(
-    `To restore it: dibs serve --store ${to}. Tasks that were completed since this moment run again then.`,
+    `To restore it: dibs serve --store ${shellWord(to)}. Tasks that were completed since this moment run again then.`,
   );
   return EXIT.done;
 }
@@ -248,37 +162,4 @@ function careOptions({ output, signal }: Session): CareOptions {
 
 function progressText({ step, done, of }: CareProgress): string {
   return `${step} ${Math.floor((100 * done) / Math.max(1, of))} %`;
-}
-
-function tellPlaces(output: Output, places: readonly Place[]): void {
-  output.table(
-    [
-      { title: "FILE", value: ({ file }) => file },
-      { title: "OFFSET", value: ({ offset }) => offset },
-      { title: "BYTES", value: ({ bytes: length }) => length },
-      { title: "WHAT", value: ({ why }) => why, flexible: true },
-    ],
-    places,
-  );
-}
-
-function tellQueues(output: Output, queues: readonly QueueTally[]): void {
-  if (queues.length === 0) return;
-  output.table(
-    [
-      { title: "QUEUE", value: ({ queue }) => queue, flexible: true },
-      ...TASK_STATES.map((state) => ({
-        title: state.toUpperCase(),
-        value: ({ counts }: QueueTally) => counts[state],
-      })),
-      { title: "KEYS", value: ({ keys }) => keys },
-    ],
-    queues,
-  );
-}
-
-function tasksIn(queues: readonly QueueTally[]): number {
-  let tasks = 0;
-  for (const { counts } of queues) for (const state of TASK_STATES) tasks += counts[state];
-  return tasks;
 }

@@ -1,4 +1,5 @@
 import { DibsError } from "../../task/errors.ts";
+import { remedyOf } from "./care/remedy.ts";
 import { type Disk, type DiskFile, isDiskFull } from "./disk.ts";
 import { FRAME, FRAME_KIND, type Frame, readFrame } from "./frame.ts";
 import { RECORD, read } from "./records.ts";
@@ -38,25 +39,6 @@ export class CorruptJournalError extends DibsError {
   inFolder(folder: string): CorruptJournalError {
     return new CorruptJournalError(this.file, this.offset, this.why, folder);
   }
-}
-
-/** What to do about a damaged folder, line by line. */
-function remedyOf(folder: string): string {
-  const old = folder.replace(/(?<=.)[\\/]+$/, "");
-  const [from, to] = [old, `${old}.salvaged`].map(quoted);
-  return [
-    "To see all that is damaged:",
-    `  dibs store verify ${from}`,
-    "To save what can be trusted in a new folder, with a list of what was lost, and go on with that:",
-    `  dibs store salvage ${from} ${to}`,
-    `  dibs serve --store ${to}`,
-    "Or restore a backup.",
-  ].join("\n");
-}
-
-/** As a shell takes it for one word. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 export interface Recovered {
@@ -141,7 +123,7 @@ export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Re
   // Only from here on is anything changed.
   removeUnfinished(disk, names);
   removeBehind(disk, gone);
-  return { segments: found.map((segment) => keep(disk, segment, scan, options)), sequence: scan.sequence };
+  return { segments: keepAll(disk, found, scan, options), sequence: scan.sequence };
 }
 
 /** @throws {DibsError} always: what a later version wrote is not guessed at. */
@@ -248,6 +230,17 @@ function highestBehind(
   return result;
 }
 
+function keepAll(disk: Disk, found: readonly Found[], scan: Scan, options: RecoverOptions): Segment[] {
+  const segments: Segment[] = [];
+  try {
+    for (const each of found) segments.push(keep(disk, each, scan, options));
+    return segments;
+  } catch (error) {
+    for (const { file } of segments) file.close();
+    throw error;
+  }
+}
+
 /** Opens a segment for what follows; content that may not be on disk is brought there first. */
 function keep(disk: Disk, found: Found, scan: Scan, options: RecoverOptions): Segment {
   const { number, end, sequence, isWhole } = found;
@@ -264,20 +257,26 @@ function keep(disk: Disk, found: Found, scan: Scan, options: RecoverOptions): Se
 function copyFlushed(disk: Disk, number: number, end: number): boolean {
   const name = segmentName(number);
   const copy = `${name}.new`;
-  const file = disk.open(copy, { create: true });
   try {
-    file.write(contentOf(disk, number, end), 0);
-    file.syncNow();
+    writeFlushed(disk, copy, contentOf(disk, number, end));
+    disk.rename(copy, name);
   } catch (error) {
     if (!isDiskFull(error)) throw error;
     disk.remove(copy);
     return false;
+  }
+  disk.syncFolderNow();
+  return true;
+}
+
+function writeFlushed(disk: Disk, name: string, content: Buffer): void {
+  const file = disk.open(name, { create: true });
+  try {
+    file.write(content, 0);
+    file.syncNow();
   } finally {
     file.close();
   }
-  disk.rename(copy, name);
-  disk.syncFolderNow();
-  return true;
 }
 
 /**

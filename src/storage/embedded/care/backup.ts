@@ -45,7 +45,7 @@ export async function backupStore(
       return { ...report, from, to };
     } catch (error) {
       await target.abandon();
-      throw error;
+      throw error instanceof CorruptJournalError ? error.inFolder(from) : error;
     }
   } finally {
     disk.close();

@@ -15,7 +15,7 @@ import { Losses, type LostTask } from "./losses.ts";
 import { NewFolder } from "./new-folder.ts";
 import { putInOrder } from "./order.ts";
 import { writeStore } from "./rewrite.ts";
-import { type Gap, scanFrames } from "./scan.ts";
+import { type Gap, lostCalls, scanFrames } from "./scan.ts";
 import { type CareOptions, type QueueTally, talliesOf, verifyStore } from "./verify.ts";
 
 export interface SalvageOptions extends CareOptions {
@@ -37,6 +37,8 @@ export interface SalvageReport {
   readonly to: string;
   /** Parts of the journal that could not be trusted. */
   readonly gaps: readonly Gap[];
+  /** Calls of the engine that were written there; undefined when nothing tells. */
+  readonly calls: number | undefined;
   readonly queues: readonly SalvagedQueue[];
   /** Tasks that are lost, or whose last change is, where an id is known. */
   readonly lost: readonly LostTask[];
@@ -101,7 +103,7 @@ async function salvage(
     onProgress: (done, of) => onProgress?.({ step: "writing", done, of }),
     signal,
   });
-  return { gaps: survey.gaps, queues, lost, uncertain };
+  return { gaps: survey.gaps, calls: callsIn(survey.gaps), queues, lost, uncertain };
 }
 
 /** What is learned at a first reading. */
@@ -213,6 +215,11 @@ function settleTotals(engine: Engine, number: number): number {
   queue.enqueued = Math.max(enqueued, tasks);
   queue.pruned = queue.enqueued - tasks;
   return Math.max(0, enqueued - pruned - tasks);
+}
+
+function callsIn(gaps: readonly Gap[]): number | undefined {
+  const calls = gaps.map(lostCalls);
+  return calls.includes(undefined) ? undefined : calls.reduce<number>((sum, each) => sum + (each ?? 0), 0);
 }
 
 /** Unfinished tasks whose last record stands before the last gap. */
