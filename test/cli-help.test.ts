@@ -49,6 +49,7 @@ describe("the commands", () => {
       "dead list",
       "dead requeue",
       "move",
+      "compare",
       "doctor",
       "store verify",
       "store salvage",
@@ -70,7 +71,7 @@ describe("the commands", () => {
     // A move names its two stores by position, and so do those that look after a folder.
     const namesPlaces = words === "move" || words === "doctor" || words.startsWith("store ");
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
-    if (!namesPlaces && !["serve", "demo"].includes(words))
+    if (!namesPlaces && !["serve", "compare", "demo"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
   });
 });

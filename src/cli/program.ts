@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addBench } from "./bench.ts";
+import { addCompare } from "./compare.ts";
 import { addDead } from "./dead.ts";
 import { addDemo } from "./demo.ts";
 import { addDemoWorker } from "./demo-worker.ts";
@@ -39,6 +40,7 @@ export function createProgram(json = false): Command {
     addDead,
     addMove,
     addBench,
+    addCompare,
     addDoctor,
     addStore,
     addDemo,

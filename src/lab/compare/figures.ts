@@ -1,7 +1,7 @@
 /** What one run of one side measured. Absent: the source does not say. */
 export interface RunFigures {
   readonly p50Ms: number;
-  readonly p95Ms: number;
+  readonly p95Ms?: number;
   readonly p99Ms: number;
   /** Operations a second. */
   readonly perSecond: number;

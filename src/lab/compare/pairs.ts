@@ -1,20 +1,35 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { RunFigures } from "./figures.ts";
 import { startTrial, type Trial, type TrialEnd } from "./trial.ts";
+import {
+  openTrialPlace,
+  type PlaceWish,
+  type ProcessUse,
+  TRIAL_QUEUE,
+  type TrialPlace,
+} from "./trial-place.ts";
 
-export interface PairOptions {
-  /** `index.js` of the two builds. */
-  readonly base: string;
-  readonly candidate: string;
+/** A build as it lies on the disk. */
+export interface BuildFiles {
+  /** `index.js` of the package. */
+  readonly entry: string;
+  /** The `dibs` command. */
+  readonly command: string;
+}
+
+export interface PairSettings extends PlaceWish {
   readonly pairs: number;
   /** Measured time of each side in each pair. */
   readonly seconds: number;
   readonly warmupSeconds: number;
+  /** Callers, each with one call under way. */
   readonly concurrency: number;
+  /** Tasks that wait in the queue beside those that are worked on. */
   readonly depth: number;
+}
+
+export interface PairOptions extends PairSettings {
   readonly onPair?: (pair: number) => void;
+  /** Ends it after the pair that is under way. */
   readonly signal?: AbortSignal;
 }
 
@@ -22,68 +37,116 @@ export interface PairOptions {
 export interface PairedRuns {
   readonly base: readonly RunFigures[];
   readonly candidate: readonly RunFigures[];
+  /** Different messages of what failed. */
   readonly failures: readonly string[];
 }
 
+/** Half a minute in all. What these can tell apart is measured: docs/compare.md. */
+export const DEFAULT_PAIRS: PairSettings = {
+  pairs: 12,
+  seconds: 0.5,
+  warmupSeconds: 0.3,
+  concurrency: 1,
+  depth: 1_000,
+  serve: false,
+};
+
 /** The two sides take turns of so long. */
-const SLICE_SECONDS = 0.05;
-const QUEUE = "lab-compare";
+const TURN_SECONDS = 0.05;
 
 /**
  * Measures two builds in pairs. A pair has a new process for each side, because two processes of one build differ for
  * good (what was compiled when, where the heap came to lie): only new ones show how much. Both are warmed up, then
  * measure in turns of 50 ms, A B B A, while the other rests: a machine that is slow for a second is slow for both.
- *
- * Stops after the pair that is under way when `signal` aborts.
  */
-export async function measurePairs(options: PairOptions): Promise<PairedRuns> {
-  const base: RunFigures[] = [];
-  const candidate: RunFigures[] = [];
+export async function measurePairs(
+  base: BuildFiles,
+  candidate: BuildFiles,
+  options: PairOptions,
+): Promise<PairedRuns> {
+  const runs = { base: [] as RunFigures[], candidate: [] as RunFigures[] };
   const failures = new Set<string>();
   for (let pair = 1; pair <= options.pairs && !options.signal?.aborted; pair += 1) {
     options.onPair?.(pair);
-    const [ofBase, ofCandidate] = (await measurePair(options, pair)) as [TrialEnd, TrialEnd];
-    base.push(ofBase.figures);
-    candidate.push(ofCandidate.figures);
-    for (const failure of [...ofBase.failures, ...ofCandidate.failures]) failures.add(failure);
+    const [ofBase, ofCandidate] = await measurePair([base, candidate], options, pair);
+    runs.base.push((ofBase as TrialEnd).figures);
+    runs.candidate.push((ofCandidate as TrialEnd).figures);
+    for (const end of [ofBase, ofCandidate]) for (const failure of end?.failures ?? []) failures.add(failure);
   }
-  return { base, candidate, failures: [...failures] };
+  return { ...runs, failures: [...failures] };
 }
 
-async function measurePair(options: PairOptions, pair: number): Promise<readonly TrialEnd[]> {
-  const folder = await mkdtemp(join(tmpdir(), "dibs-compare-"));
-  const started = await Promise.allSettled(
-    (["base", "candidate"] as const).map((side) => startSide(options, side, join(folder, side))),
-  );
+async function measurePair(
+  builds: readonly BuildFiles[],
+  settings: PairSettings,
+  pair: number,
+): Promise<readonly TrialEnd[]> {
+  const started = await Promise.allSettled(builds.map((build) => StandingTrial.start(build, settings)));
   const trials = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   try {
     for (const each of started) if (each.status === "rejected") throw each.reason;
     // Who goes first changes with every pair.
-    await takeTurns(pair % 2 === 1 ? trials : trials.toReversed(), options.seconds);
-    return await Promise.all(trials.map((trial) => trial.call("finish", undefined)));
+    await takeTurns(pair % 2 === 1 ? trials : trials.toReversed(), settings.seconds);
+    return await Promise.all(trials.map((trial) => trial.finish()));
   } finally {
-    await Promise.all(trials.map((trial) => trial.kill()));
-    await rm(folder, { recursive: true, force: true });
+    await Promise.all(trials.map((trial) => trial.stop()));
   }
 }
 
-function startSide(options: PairOptions, side: "base" | "candidate", folder: string): Promise<Trial> {
-  const { concurrency, depth, warmupSeconds } = options;
-  return startTrial({
-    entry: options[side],
-    place: folder,
-    options: {},
-    queue: QUEUE,
-    concurrency,
-    depth,
-    warmupSeconds,
-  });
+async function takeTurns(trials: readonly StandingTrial[], seconds: number): Promise<void> {
+  for (const trial of trials) await trial.begin();
+  const turns = Math.max(1, Math.round(seconds / TURN_SECONDS));
+  for (let turn = 0; turn < turns; turn += 1) {
+    for (const trial of turn % 2 === 0 ? trials : trials.toReversed()) await trial.measure(seconds / turns);
+  }
 }
 
-async function takeTurns(trials: readonly Trial[], seconds: number): Promise<void> {
-  const turns = Math.max(1, Math.round(seconds / SLICE_SECONDS));
-  for (let turn = 0; turn < turns; turn += 1) {
-    for (const trial of turn % 2 === 0 ? trials : trials.toReversed())
-      await trial.call("measure", seconds / turns);
+/** A trial with the place that it works on. */
+class StandingTrial {
+  readonly #trial: Trial;
+  readonly #place: TrialPlace;
+  #before: ProcessUse | undefined;
+
+  private constructor(trial: Trial, place: TrialPlace) {
+    this.#trial = trial;
+    this.#place = place;
+  }
+
+  static async start({ entry, command }: BuildFiles, settings: PairSettings): Promise<StandingTrial> {
+    const { concurrency, depth, warmupSeconds } = settings;
+    const place = await openTrialPlace(settings, command);
+    const spec = { entry, place: place.url, options: place.options, queue: TRIAL_QUEUE };
+    try {
+      return new StandingTrial(await startTrial({ ...spec, concurrency, depth, warmupSeconds }), place);
+    } catch (error) {
+      await place.close();
+      throw error;
+    }
+  }
+
+  async begin(): Promise<void> {
+    this.#before = await this.#place.use?.();
+  }
+
+  measure(seconds: number): Promise<void> {
+    return this.#trial.call("measure", seconds);
+  }
+
+  /** With a server, CPU is that of both, memory the server's. */
+  async finish(): Promise<TrialEnd> {
+    const after = await this.#place.use?.();
+    const end = await this.#trial.call("finish", undefined);
+    if (after === undefined || this.#before === undefined) return end;
+    const served = (after.cpuUs - this.#before.cpuUs) / Math.max(1, end.figures.operations);
+    const { cpuUs = 0 } = end.figures;
+    return {
+      ...end,
+      figures: { ...end.figures, cpuUs: cpuUs + served, memoryBytes: after.memoryBytes },
+    };
+  }
+
+  async stop(): Promise<void> {
+    await this.#trial.kill();
+    await this.#place.close();
   }
 }
