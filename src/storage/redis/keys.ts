@@ -11,7 +11,7 @@ import { LIMITS } from "../../task/limits.ts";
  * <prefix>:move                   the mark of a move, in JSON
  * <prefix>:queues                 SET of queue names
  * <prefix>:due                    ZSET queue → next due time (in a cluster one for each queue, in its slot)
- * <prefix>:{<queue>}:meta         HASH of configuration, counters, and who waits
+ * <prefix>:{<queue>}:meta         HASH of configuration, totals, tombstones, and who waits
  * <prefix>:{<queue>}:tasks        HASH id → record, id + s → state, id + e → failures, id + r → result
  * <prefix>:{<queue>}:ready:<0-9>  LIST of seq,bytes:id for each priority, of a task with a past seq,bytes,id
  * <prefix>:{<queue>}:leases       ZSET id → end of lease

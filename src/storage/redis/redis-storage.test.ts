@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { startRedis } from "../../../test/redis/servers/redis-server.ts";
 import { until } from "../../../test/redis/servers/until.ts";
 import { newTaskId, type QueueName } from "../../task/ids.ts";
-import type { NewTask } from "../../task/task.ts";
+import type { ClaimedTask, NewTask } from "../../task/task.ts";
 import type { StorageEvent } from "../storage.ts";
 import { RedisStorage } from "./redis-storage.ts";
 
@@ -38,6 +38,29 @@ describe("what comes due earlier than anything before", () => {
 
     await until("the other process hears of it", () => heard.length > 0);
     expect(heard).toEqual([{ kind: "due", queue: QUEUE, at: grants[0]?.[0]?.lease.expiresAt }]);
+  });
+});
+
+describe("a completion that asks in vain, for somebody who waits", () => {
+  it("is told of the next task that another process brings", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const [here, there] = [await opened(prefix), await opened(prefix)];
+    await here.enqueue(QUEUE, [aTask()]);
+    const { grants } = await here.claim(QUEUE, [{ max: 1 }]);
+    const held = grants[0]?.[0] as ClaimedTask;
+    here.setWaiting(QUEUE, true);
+    const heard: StorageEvent[] = [];
+    here.subscribe((event) => heard.push(event));
+
+    const { claim } = await here.settle(
+      QUEUE,
+      [{ outcome: "complete", id: held.id, token: held.lease.token }],
+      [{ max: 1 }],
+    );
+    await there.enqueue(QUEUE, [aTask()]);
+
+    expect(claim.grants).toEqual([[]]);
+    await until("it hears of the task", () => heard.some(({ kind }) => kind === "ready"));
   });
 });
 

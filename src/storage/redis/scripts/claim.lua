@@ -10,34 +10,40 @@
 --       at most when tasks were cancelled or have failed, and when the queue's next due time changes or a broker is woken
 -- Bound 1,000 tasks, 1,000 tombstones, 16 MiB of payloads
 --#include queue
-local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "priorities", "paused", "tombs", "waiting")
+local queue = call("HMGET", META, "leaseMs", "due", "priorities", "paused", "tombs", "waiting")
 
 -- One task from a queue of one priority, nothing cancelled, nobody waiting: by far the most common claim when
 -- latency counts. Straight through, without the general path's functions and tables: half its time in Redis.
 local own_lease, worker = match(ARGV[4] or "", "^1,1,(%d*),%d*,(.*)$")
-if own_lease and not ARGV[5] and (queue[1] or "0") ~= "0" and queue[4] and #(queue[5] or "") == 1
-  and queue[6] ~= "1" and (queue[7] or "0") == "0" and (queue[8] or "") == "" then
-  local lease = own_lease ~= "" and own_lease or queue[3] or "{{leaseMs}}"
+if own_lease and not ARGV[5] and queue[2] and #(queue[3] or "") == 1 and queue[4] ~= "1" and (queue[5] or "0") == "0"
+  and (queue[6] or "") == "" then
+  local lease, line = own_lease ~= "" and own_lease or queue[1] or "{{leaseMs}}", READY .. queue[3]
   local finish = now + lease
-  if queue[4] ~= "" and tonumber(queue[4]) <= finish then
+  if queue[2] ~= "" and tonumber(queue[2]) <= finish then
     local next_id, next_field, next_state, record, moved, failures
     --#include next
-    call("HSET", TASKS, next_field, next_state)
-    call("HSET", META, "ready", format("%d", queue[1] - 1), "leased", format("%d", (queue[2] or 0) + 1))
-    return { now, queue[1] == "1" and 0 or 1, micros, lease, next_id, record, moved, failures }
+    if next_id then
+      call("HSET", TASKS, next_field, next_state)
+      return { now, call("LLEN", line) == 0 and 0 or 1, micros, lease, next_id, record, moved, failures }
+    end
   end
 end
 
---#include meta
-local self, first_ask = ARGV[2], 4
-meta.ready, meta.leased, meta.leaseMs, meta.due = queue[1] or nil, queue[2] or nil, queue[3] or nil, queue[4] or nil
-meta.priorities, meta.paused, meta.tombs, meta.waiting = queue[5], queue[6], queue[7] or nil, queue[8]
+local lease_default, due = queue[1] or "{{leaseMs}}", tonumber(queue[2])
+local priorities, paused, tombs = queue[3] or "", queue[4] == "1", tonumber(queue[5] or 0)
+local self, first_ask, tombs_before = ARGV[2], 4, tombs
 local fields, fresh, fresh_failures, reply = {}, {}, {}, { now, 0 }
 --#include grant
 if #leases_new > 0 then
   call("ZADD", LEASES, unpack(leases_new))
   call("HSET", TASKS, unpack(fields))
 end
-save_meta()
+-- Most claims change nothing but tasks.
+if (queue[6] or "") ~= "" or (unmet and self ~= "") or tombs ~= tombs_before or (soonest and not (due and due <= soonest)) then
+  --#include meta
+  meta.due, meta.tombs, meta.waiting = queue[2] or nil, queue[5] or nil, queue[6]
+  --#include granted
+  save_meta()
+end
 reply[2] = more
 return reply

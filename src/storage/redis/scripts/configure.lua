@@ -3,9 +3,10 @@
 -- ARGV  1 clock offset, 2 channel of the caller when somebody waits there else "", 3 1 to make the queue, then fields
 --       and values of the queue's hash; an empty value removes the field; a backoff is type,base,cap,jitter, of which
 --       empty ones stay
--- Reply now, nothing, 1 when the caller is the one to wake, 1 when this made the queue, all fields of its hash, then run times
+-- Reply now, nothing, 1 when the caller is the one to wake, 1 when this made the queue, all fields of its hash and the
+--       number of tasks in each state, then run times
 --       of the first ready task of each priority
--- Cost  TIME, HGETALL, HDEL, HSET, HMGET and one LRANGE for each priority; a wake more
+-- Cost  TIME, HGETALL, HDEL, HSET, five ZCARD, and two LLEN, LRANGE, HMGET, HGET for each priority; a wake more
 -- Bound ten priorities, one hundred tombstones each
 --#include queue
 --#include meta
@@ -32,12 +33,13 @@ if ARGV[3] == "1" then
     end
   end
   if #removed > 0 then call("HDEL", META, unpack(removed)) end
-  if was_paused and meta.paused ~= "1" and number("ready") > 0 then woken = wake(self, false) end
+  if was_paused and meta.paused ~= "1" and count_ready(1) > 0 then woken = wake(self, false) end
   save_meta()
 end
 
 local oldest = {}
-if number("ready") > 0 then
+local ready = count_ready(math.huge)
+if ready > 0 then
   local many = math.min(number("tombs"), 100)
   for priority in string.gmatch(meta.priorities or "", "%d") do
     local elements = call("LRANGE", READY .. priority, 0, many)
@@ -63,5 +65,11 @@ local fields = {}
 for name, value in pairs(meta) do
   fields[#fields + 1] = name
   fields[#fields + 1] = tostring(value)
+end
+for state, count in pairs({ ready = ready, scheduled = call("ZCARD", SCHEDULED), leased = call("ZCARD", LEASES),
+  completed = call("ZCARD", base .. ":completed"), dead = call("ZCARD", base .. ":dead"),
+  cancelled = call("ZCARD", base .. ":cancelled") }) do
+  fields[#fields + 1] = state
+  fields[#fields + 1] = tostring(count)
 end
 return { now, "", woken, made and 1 or 0, fields, oldest }

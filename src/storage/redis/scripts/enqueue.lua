@@ -8,27 +8,28 @@
 --       each task: 1 when it was added, else an outcome with the task found: kind, record, state, failures, result,
 --       end of lease | kind, id | "same", kind, index | "full", depth, limit
 -- Cost  TIME, HMGET, HMGET, HSET, HSET and one RPUSH for each priority; with keys HMGET, HSET, RPUSH more; with tasks
---       that are found HMGET, ZMSCORE; with scheduled ones ZADD; with a new due time ZADD, PUBLISH; with a wake PUBLISH
+--       that are found HMGET, ZMSCORE; with scheduled ones ZADD; with a new due time ZADD, PUBLISH; with a wake PUBLISH; with a bound on the depth two
+--       ZCARD and one LLEN for each priority
 -- Bound 1,000 tasks
 --#include queue
 
 -- One plain task of priority 0, which the queue has had before, and nobody to wake but the caller: by far the most common
 -- enqueue when latency counts. Straight through, without the general path's functions and tables.
 if not ARGV[6] and not string.find(ARGV[4], ",", 1, true) then
-  local queue = call("HMGET", META, "v", "priorities", "p0", "ready", "enqueued", "maxDepth", "maxAttempts", "backoff",
+  local queue = call("HMGET", META, "v", "priorities", "p0", "enqueued", "maxDepth", "maxAttempts", "backoff",
     "waiting", "paused")
-  local waiting = queue[9] or ""
-  if queue[1] and queue[3] and string.find(queue[2] or "", "0", 1, true) and (queue[6] or "") == ""
+  local waiting = queue[8] or ""
+  if queue[1] and queue[3] and string.find(queue[2] or "", "0", 1, true) and (queue[5] or "") == ""
     and (waiting == "" or waiting == ARGV[2] .. " ") then
-    local id, bytes, most = ARGV[3], ARGV[4], queue[7] or "{{maxAttempts}}"
-    local record = "0," .. most .. "," .. (queue[8] or "{{backoff}}") .. "," .. bytes .. "," .. now .. "\n" .. ARGV[5]
+    local id, bytes, most = ARGV[3], ARGV[4], queue[6] or "{{maxAttempts}}"
+    local record = "0," .. most .. "," .. (queue[7] or "{{backoff}}") .. "," .. bytes .. "," .. now .. "\n" .. ARGV[5]
     -- Who is there already is found by the general path: nothing has changed yet.
     if call("HSETNX", TASKS, id, record) == 1 then
-      local seq = queue[3] + 1
-      call("RPUSH", READY .. "0", format("%d,%s:%s", seq, bytes, id))
-      local woken = waiting ~= "" and queue[10] ~= "1"
-      call("HSET", META, "p0", seq, "ready", (queue[4] or 0) + 1, "enqueued", (queue[5] or 0) + 1,
-        "waiting", woken and "" or waiting)
+      local seq = format("%d", queue[3] + 1)
+      call("RPUSH", READY .. "0", seq .. "," .. bytes .. ":" .. id)
+      local woken = waiting ~= "" and queue[9] ~= "1"
+      call("HSET", META, "p0", seq, "enqueued", format("%d", (queue[4] or 0) + 1), "waiting",
+        woken and "" or waiting)
       return { now, tonumber(most), woken and 1 or 0, 0, { 1 } }
     end
   end
@@ -54,8 +55,8 @@ for at = 3, #ARGV, 3 do
   tasks[#tasks + 1] = task
 end
 
-local names = { "v", "maxAttempts", "backoff", "maxDepth", "enqueued", "scheduled", "ready", "leased", "order", "due",
-  "waiting", "paused", "priorities" }
+local names = { "v", "maxAttempts", "backoff", "maxDepth", "enqueued", "order", "due", "waiting", "paused",
+  "priorities", "tombs" }
 for priority in pairs(priorities) do names[#names + 1] = "p" .. priority end
 load_meta(names)
 local most = meta.maxAttempts or "{{maxAttempts}}"
@@ -74,7 +75,7 @@ local outcomes, fields, scheduled, lines, new_keys, key_order = {}, {}, {}, {}, 
 local found, found_at = {}, {}
 local added_ids, added_keys = {}, {}
 local soonest
-local depth = number("scheduled") + number("ready") + number("leased")
+local depth = limit and call("ZCARD", SCHEDULED) + count_ready(math.huge) + call("ZCARD", LEASES) or 0
 
 local function find(i, kind, id)
   found[#found + 1] = id
@@ -138,7 +139,6 @@ for i = 1, #tasks do
       scheduled[#scheduled + 1] = member .. task.id
       fields[#fields + 1] = task.id .. "s"
       fields[#fields + 1] = "S," .. head .. format("%d", run_at) .. ",0,0,0,0," .. member
-      add("scheduled", 1)
       if not soonest or run_at < soonest then soonest = run_at end
     else
       local line = lines[task.priority]
@@ -195,7 +195,6 @@ if #new_keys > 0 then
   call("HSET", base .. ":keys", unpack(new_keys))
   call("RPUSH", base .. ":keyorder", unpack(key_order))
 end
-add("ready", readied)
 add("enqueued", added)
 local made = meta.v == nil and added > 0
 if made then set("v", "{{format}}") end

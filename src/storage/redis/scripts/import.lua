@@ -10,8 +10,8 @@
 --#include queue
 --#include meta
 local count = tonumber(ARGV[3])
-load_meta({ "v", "enqueued", "pruned", "scheduled", "ready", "leased", "completed", "dead", "cancelled", "order",
-  "bytes", "due", "priorities", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+load_meta({ "v", "enqueued", "pruned", "order", "bytes", "due", "priorities",
+  "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
 
 local ids = {}
 for i = 1, count do ids[i] = ARGV[7 * i - 3] end
@@ -68,7 +68,6 @@ local function take(at)
     if result ~= "" then put(id .. "r", result) end
   end
   if letter == "L" or letter == "S" then soonest = math.min(soonest or score, score) end
-  add(NAMES[letter], 1)
   added = added + 1
 end
 

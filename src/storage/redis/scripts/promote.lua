@@ -8,8 +8,7 @@
 --#include meta
 --#include step
 local self, limit = ARGV[2], tonumber(ARGV[3])
-load_meta({ "paused", "scheduled", "ready", "due", "waiting",
-  "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+load_meta({ "paused", "due", "waiting" })
 local members = call("ZRANGE", SCHEDULED, "-inf", now, "BYSCORE", "LIMIT", 0, limit)
 local names, late = {}, {}
 for i = 1, #members do names[i] = string.sub(members[i], -16) .. "s" end

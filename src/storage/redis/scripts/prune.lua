@@ -3,21 +3,22 @@
 -- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 limit
 -- Reply now, number of tasks removed
--- Cost  TIME, HMGET, three ZRANGE, HMGET, three ZREM, HDEL, HSET; keys: LRANGE, HMGET, LTRIM, HDEL; one LRANGE, HMGET,
+-- Cost  TIME, HMGET, three ZCARD, ZRANGE, HMGET, three ZREM, HDEL, HSET; keys: LRANGE, HMGET, LTRIM, HDEL; one LRANGE, HMGET,
 --       LTRIM for each priority while there are tombstones
 -- Bound 500 tasks, 500 keys, 500 tombstones a priority
 --#include queue
 --#include meta
 local limit = tonumber(ARGV[2])
-load_meta({ "completed", "dead", "cancelled", "pruned", "bytes", "tombs", "completedMs", "completedMax", "deadMs",
+load_meta({ "pruned", "bytes", "tombs", "completedMs", "completedMax", "deadMs",
   "deadMax", "bytesMax", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
 local completed_ms = math.max(tonumber(meta.completedMs) or {{completedMs}}, {{retentionMsMin}})
 local dead_ms = math.max(tonumber(meta.deadMs) or {{deadMs}}, {{retentionMsMin}})
 local completed_max = tonumber(meta.completedMax) or {{completedMax}}
+local function count_of(name) return call("ZCARD", base .. ":" .. name) end
 local lines = {
-  { name = "completed", keep = completed_ms, over = number("completed") - completed_max },
-  { name = "cancelled", keep = completed_ms, over = number("cancelled") - completed_max },
-  { name = "dead", keep = dead_ms, over = number("dead") - (tonumber(meta.deadMax) or {{deadMax}}) },
+  { name = "completed", keep = completed_ms, over = count_of("completed") - completed_max },
+  { name = "cancelled", keep = completed_ms, over = count_of("cancelled") - completed_max },
+  { name = "dead", keep = dead_ms, over = count_of("dead") - (tonumber(meta.deadMax) or {{deadMax}}) },
 }
 local bytes_max = tonumber(meta.bytesMax) or {{bytesMax}}
 local over_bytes = number("bytes") > bytes_max
@@ -25,10 +26,7 @@ local over_bytes = number("bytes") > bytes_max
 -- By age and number; then, over the bound on bytes, the oldest of all three.
 local gone = {}
 for _, line in ipairs(lines) do
-  line.members, line.next = {}, 1
-  if number(line.name) > 0 then
-    line.members = call("ZRANGE", base .. ":" .. line.name, 0, limit - 1, "WITHSCORES")
-  end
+  line.members, line.next = call("ZRANGE", base .. ":" .. line.name, 0, limit - 1, "WITHSCORES"), 1
 end
 local function take(line)
   gone[#gone + 1] = line.members[line.next]
@@ -84,7 +82,6 @@ if #gone > 0 then
   for _, line in ipairs(lines) do
     if line.next > 1 then
       call("ZREMRANGEBYRANK", base .. ":" .. line.name, 0, (line.next - 1) / 2 - 1)
-      add(line.name, -(line.next - 1) / 2)
     end
   end
   add("bytes", -freed)

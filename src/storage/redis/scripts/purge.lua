@@ -2,16 +2,16 @@
 -- KEYS  1 queue; in a cluster 2 its own due, then all its keys
 -- ARGV  1 clock offset, 2 state, 3 limit
 -- Reply now, number of tasks removed, 1 when more are there
--- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK
+-- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP, LLEN for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK, ZCARD
 -- Bound 500 tasks, 500 tombstones
 --#include queue
 --#include meta
 local state, limit = ARGV[2], tonumber(ARGV[3])
-load_meta({ "scheduled", "ready", "completed", "dead", "cancelled", "pruned", "bytes", "tombs" })
+load_meta({ "priorities", "pruned", "bytes", "tombs" })
 local ids, freed = {}, 0
 if state == "ready" then
   local top = 9
-  local wanted = math.min(limit, number("ready")) + math.min(number("tombs"), {{stepMax}})
+  local wanted = limit + math.min(number("tombs"), {{stepMax}})
   local popped, from_priority = {}, {}
   while #popped < wanted and top >= 0 do
     local args = { top + 1 }
@@ -72,9 +72,9 @@ if #ids > 0 then
     fields[#fields + 1], fields[#fields + 2], fields[#fields + 3], fields[#fields + 4] = id, id .. "s", id .. "e", id .. "r"
   end
   call("HDEL", TASKS, unpack(fields))
-  add(state, -#ids)
   add("bytes", -freed)
   add("pruned", #ids)
 end
 save_meta()
-return { now, #ids, number(state) > 0 and 1 or 0 }
+local left = state == "ready" and count_ready(1) or call("ZCARD", base .. ":" .. state)
+return { now, #ids, left > 0 and 1 or 0 }

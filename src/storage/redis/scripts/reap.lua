@@ -9,8 +9,7 @@
 --#include meta
 --#include step
 local self, limit = ARGV[2], tonumber(ARGV[3])
-load_meta({ "paused", "scheduled", "ready", "leased", "dead", "order", "bytes", "due", "waiting", "awaited",
-  "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+load_meta({ "paused", "order", "bytes", "due", "waiting", "awaited" })
 local ids = call("ZRANGE", LEASES, "-inf", now, "BYSCORE", "LIMIT", 0, limit)
 local names = {}
 for i = 1, #ids do

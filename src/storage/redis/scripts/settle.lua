@@ -19,40 +19,37 @@
 -- waiting or awaiting: what a worker at a time sends. Straight through, without the general path's functions and tables.
 local own_lease, worker = match(ARGV[10] or "1,1,,,", "^1,1,(%d*),%d*,(.*)$")
 if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not ARGV[11] then
-  local queue = call("HMGET", META, "ready", "leased", "leaseMs", "due", "priorities", "paused", "tombs", "waiting",
-    "awaited", "completed", "bytes", "order")
-  local asks, ready, paused = ARGV[10] ~= nil, tonumber(queue[1] or 0), queue[6] == "1"
-  local lease = own_lease ~= "" and own_lease or queue[3] or "{{leaseMs}}"
+  local queue = call("HMGET", META, "leaseMs", "due", "priorities", "paused", "tombs", "waiting", "awaited", "bytes",
+    "order")
+  local lease, line = own_lease ~= "" and own_lease or queue[1] or "{{leaseMs}}", READY .. (queue[3] or "")
   local finish = now + lease
-  local straight = (queue[9] or "") == ""
-  if asks then
-    straight = straight and ready > 0 and not paused and #(queue[5] or "") == 1 and (queue[7] or "0") == "0"
-      and (queue[8] or "") == "" and (queue[4] or "") ~= "" and tonumber(queue[4]) <= finish
-  end
+  local straight = (queue[7] or "") == "" and #(queue[3] or "") == 1 and queue[4] ~= "1" and (queue[5] or "0") == "0"
+    and (queue[6] or "") == "" and (queue[2] or "") ~= "" and tonumber(queue[2]) <= finish
   local id, token, result = ARGV[6], ARGV[7], ARGV[8]
   local text = straight and call("HGET", TASKS, id .. "s")
   local ends = text and call("ZSCORE", LEASES, id)
   if ends and tonumber(ends) > now then
     local head, size, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d),([%d.]+),(%d+)")
     if fence == token then
-      local place = format("%012d", (queue[12] or 0) + 1)
+      local place = format("%012d", (queue[9] or 0) + 1)
       local args = { id .. "s", "C," .. head .. "," .. token .. "," .. format("%d", now) .. "," .. place
         .. "," .. #result .. "," }
       if ARGV[5] == "C" then args[3], args[4] = id .. "r", result end
       call("ZREM", LEASES, id)
       call("ZADD", base .. ":completed", format("%d", now), place .. id)
       local next_id, next_field, next_state, record, moved, failures
-      if asks then
+      if ARGV[10] then
         --#include next
-        args[#args + 1], args[#args + 2], ready = next_field, next_state, ready - 1
+        if next_id then args[#args + 1], args[#args + 2] = next_field, next_state end
       end
       call("HSET", TASKS, unpack(args))
-      call("HSET", META, "ready", format("%d", ready), "leased", format("%d", queue[2] - (asks and 0 or 1)), "completed",
-        format("%d", (queue[10] or 0) + 1), "bytes", format("%d", (queue[11] or 0) + size + #result), "order",
-        format("%d", place))
-      local more, word = ready > 0 and not paused and 1 or 0, format("C%d", now - claimed_at)
-      if asks then return { now, more, word, 0, micros, lease, next_id, record, moved, failures } end
-      return { now, more, word, 0 }
+      -- Who asked in vain, for somebody who waits, waits from here on.
+      local waits = ARGV[10] and not next_id and ARGV[2] ~= ""
+      call("HSET", META, "bytes", format("%d", (queue[8] or 0) + size + #result), "order", format("%d", place),
+        "waiting", waits and ARGV[2] .. " " or "")
+      local more, word = call("LLEN", line) == 0 and 0 or 1, format("C%d", now - claimed_at)
+      if next_id then return { now, more, word, 0, micros, lease, next_id, record, moved, failures } end
+      return { now, more, word, 0, micros, lease, ARGV[10] and 0 or nil }
     end
   end
 end
@@ -75,8 +72,7 @@ for i = 1, endings do
 end
 local found = endings > 0 and call("HMGET", TASKS, unpack(names)) or {}
 local ends = endings > 0 and call("ZMSCORE", LEASES, unpack(ids)) or {}
-load_meta({ "paused", "leaseMs", "scheduled", "ready", "leased", "completed", "dead", "tombs", "order", "bytes",
-  "due", "waiting", "awaited", "priorities", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+load_meta({ "paused", "leaseMs", "tombs", "order", "bytes", "due", "waiting", "awaited", "priorities" })
 
 -- Who has no state is ready and was never claimed, or is not there.
 local bare, bare_at = {}, {}
@@ -165,17 +161,16 @@ for i = 1, endings do
     outcomes[i] = end_claim(i)
   end
 end
-if completed > 0 then
-  add("leased", -completed)
-  add("completed", completed)
-  add("bytes", bytes)
-end
+if completed > 0 then add("bytes", bytes) end
 local readied = next(tails) or next(heads)
 flush_places()
 local reply = { now, 0, outcomes, 0 }
+local lease_default, priorities, paused = meta.leaseMs or "{{leaseMs}}", meta.priorities or "", meta.paused == "1"
+local tombs = number("tombs")
 --#include grant
 variadic("ZADD", LEASES, leases_new)
 flush_tasks()
+--#include granted
 local woken = 0
 if readied and more == 1 and not ARGV[first_ask] then woken = wake(self, false) end
 tell_ended()

@@ -1,31 +1,29 @@
 -- Leases ready tasks to the asks that begin at ARGV[first_ask]: runs of equal asks, each one text: how many, `max`,
 -- lease or nothing, bytes or nothing, worker, with commas between. Appends to `reply`, flat, for each table within it
 -- costs Redis a microsecond: fence, lease, the number for each ask, id and record of each task, and place, state and
--- failures of each that has a past. `more` is 1 when more is ready. Used once in a script, on its claim path, so it is
--- no function and spares what it can.
-local lease_default, last = meta.leaseMs or "{{leaseMs}}", #reply + 2
+-- failures of each that has a past. Reads `priorities`, `paused`, `tombs` and `lease_default` of the queue, and leaves what
+-- lib/granted.lua needs: `more` is 1 when more is ready, `soonest` the first end of a lease, `unmet` whether more was asked
+-- for than was there. Used once in a script, on its claim path, so it is no function and spares what it can.
+local last = #reply + 2
 reply[last - 1], reply[last] = micros, lease_default
-local leases_new, more = {}, 0
+local leases_new, more, soonest, unmet = {}, 0, nil, false
 do
-  local ready, wanted, asked, runs = number("ready"), 0, 0, {}
+  local wanted, asked, runs = 0, 0, {}
   for at = first_ask, #ARGV do
     local many, max, lease, limit, worker = match(ARGV[at], "^(%d+),(%d+),(%d*),(%d*),(.*)$")
     runs[#runs + 1] = { many = many, max = tonumber(max), lease = lease, limit = limit, worker = worker }
     asked = asked + many
     wanted = wanted + many * max
   end
-  local paused = meta.paused == "1"
-  if paused or ready == 0 or wanted == 0 then
+  if paused or wanted == 0 then
     for i = 1, asked do reply[last + i] = 0 end
-    if ready > 0 and not paused then more = 1 end
-    if self ~= "" and wanted > 0 then wait_for_ready(self) end
+    unmet = wanted > 0
+    if not paused then more = 2 end
   else
-    local tombs = number("tombs")
-    local most = wanted < ready and wanted or ready
-    if tombs > 0 then most = most + math.min(tombs, {{batchMax}}) end
+    local most = tombs == 0 and wanted or wanted + math.min(tombs, {{batchMax}})
 
     -- Pop: one call for each priority touched.
-    local priorities, popped, from = meta.priorities, nil, nil
+    local popped, from = nil, nil
     if #priorities == 1 then popped = call("LPOP", READY .. priorities, most) or {}
     else
       popped, from = {}, {}
@@ -45,6 +43,9 @@ do
         top = string.find(priorities, priority, 1, true) + 1
       end
     end
+
+    -- Fewer than asked for were all that there were.
+    if #popped == most then more = 2 end
 
     -- An element whose seq is not that of the task's state is a tombstone.
     if tombs > 0 then
@@ -68,7 +69,7 @@ do
     end
 
     -- Deal: each ask up to its number and its bytes, all of them up to 16 MiB.
-    local n, total, soonest = 0, 0, nil
+    local n, total = 0, 0
     local names, rests, ends, moved = {}, {}, {}, {}
     for at = 1, #runs do
       local run = runs[at]
@@ -132,7 +133,7 @@ do
             failed_at[#failed] = past + 3
           end
         else
-          state = "L," .. match(record, "^[^\n]*") .. format(",1,0,0,%d.", micros + i - 1) .. rests[i]
+          state = format("L,%s,1,0,0,%d.%s", match(record, "^[^\n]*"), micros + i - 1, rests[i])
         end
         fields[at + 1], fields[at + 2], at = id .. "s", state, at + 2
         leases_new[2 * leased + 1], leases_new[2 * leased + 2] = ends[i], id
@@ -147,14 +148,17 @@ do
       end
     end
     for i = 1, #pasts do reply[last + i] = pasts[i] end
-    set("ready", ready - leased)
-    set("leased", number("leased") + leased)
-    if tombs ~= number("tombs") then set("tombs", tombs) end
-    -- Every broker looks at what is due each 1.9 s: only shorter leases need a word.
-    if soonest then expect_due(soonest, soonest - now <= 2000) end
-    if ready > leased then
-      more = 1
-      wake(self, true)
-    elseif self ~= "" and leased < wanted then wait_for_ready(self) end
+    -- Who leaves a part of a full pop, or tombstones behind it, leaves more; else only the lists know.
+    if popped[n + 1] or (more == 2 and tombs > 0) then more = 1 end
+    unmet = leased < wanted
+  end
+  if more == 2 then
+    local lines, left = {}, -tombs
+    for i = 1, #priorities do lines[i] = READY .. string.sub(priorities, i, i) end
+    if tombs == 0 then left = #lines > 0 and call("EXISTS", unpack(lines)) or 0
+    else
+      for i = 1, #lines do left = left + call("LLEN", lines[i]) end
+    end
+    more = left > 0 and 1 or 0
   end
 end

@@ -78,6 +78,16 @@ local function wake(self, other)
   return 0
 end
 
+-- How many tasks are ready, or at least `enough`: the lists say so, tombstones left out.
+local function count_ready(enough)
+  local tombs, count = number("tombs"), 0
+  for priority in string.gmatch(meta.priorities or "", "%d") do
+    count = count + call("LLEN", READY .. priority)
+    if count - tombs >= enough then break end
+  end
+  return count - tombs
+end
+
 local function wait_for_ready(self)
   local waiting = meta.waiting or ""
   if not string.find(waiting, self .. " ", 1, true) then set("waiting", waiting .. self .. " ") end

@@ -4,7 +4,7 @@ local leases_gone = {}
 local scheduled_gone, scheduled_new = {}, {}
 local finished_gone = { C = {}, D = {}, X = {} }
 local finished_new = { C = {}, D = {}, X = {} }
-local tails, heads, ended = {}, {}, {}
+local tails, heads, ended, has_lasts = {}, {}, {}, false
 local NAME = { S = "scheduled", R = "ready", L = "leased", C = "completed", D = "dead", X = "cancelled" }
 
 local function put(field, value)
@@ -46,7 +46,6 @@ local function fence_of(task) return match(task.fence, "^%d+") end
 -- Takes a task out of where it is. A ready one leaves a tombstone in its list.
 local function leave(task)
   local letter = task.letter
-  add(NAME[letter], -1)
   if letter == "L" then leases_gone[#leases_gone + 1] = task.id
   elseif letter == "S" then
     scheduled_gone[#scheduled_gone + 1] = match(task.rest, "^,(%d+)") .. task.id
@@ -65,15 +64,23 @@ local function next_order()
   return format("%012d", order)
 end
 
--- The numbers of a ready list grow by one from element to element; the last one given stands in `p<priority>`.
+-- The numbers of a ready list grow by one from element to element; the last one given stands in `p<priority>`, read
+-- when the first task of a step goes to a list.
+local function last_of(priority)
+  if not has_lasts then
+    load_meta({ "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9" })
+    has_lasts = true
+  end
+  return number("p" .. priority)
+end
+
 local function to_tail(task, run_at)
-  local tail = number("p" .. task.priority) + 1
+  local tail = last_of(task.priority) + 1
   set("p" .. task.priority, tail)
   local line = tails[task.priority] or {}
   tails[task.priority] = line
   line[#line + 1] = tail .. "," .. task.bytes .. "," .. task.id
   task.run_at = run_at
-  add("ready", 1)
   put_state(task.id, state_text(task, "R", fence_of(task), "," .. tail))
 end
 
@@ -81,7 +88,6 @@ local function to_head(task)
   local line = heads[task.priority] or {}
   heads[task.priority] = line
   line[#line + 1] = task
-  add("ready", 1)
   -- Its seq is known when all releases of the step are: see flush.
   fresh[task.id] = state_text(task, "R", fence_of(task), ",0")
 end
@@ -91,7 +97,6 @@ local function to_scheduled(task, run_at)
   task.run_at = format("%d", run_at)
   scheduled_new[#scheduled_new + 1] = task.run_at
   scheduled_new[#scheduled_new + 1] = order .. task.id
-  add("scheduled", 1)
   put_state(task.id, state_text(task, "S", fence_of(task), "," .. order))
   expect_due(run_at, true)
 end
@@ -102,7 +107,6 @@ local function to_finished(task, letter, result_bytes, reason, fence)
   local set_new = finished_new[letter]
   set_new[#set_new + 1] = now
   set_new[#set_new + 1] = order .. task.id
-  add(NAME[letter], 1)
   add("bytes", task.bytes + result_bytes)
   put_state(task.id, state_text(task, letter, fence, "," .. now .. "," .. order .. "," .. result_bytes .. "," .. reason))
   ended[#ended + 1] = task.id .. letter
@@ -155,7 +159,7 @@ local function flush_places()
   for priority, line in pairs(tails) do call("RPUSH", READY .. priority, unpack(line)) end
   for priority, line in pairs(heads) do
     local first = call("LINDEX", READY .. priority, 0)
-    local head = first and tonumber(match(first, "^-?%d+")) or number("p" .. priority) + 1
+    local head = first and tonumber(match(first, "^-?%d+")) or last_of(priority) + 1
     local elements = {}
     for i = #line, 1, -1 do
       local task = line[i]
