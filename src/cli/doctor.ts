@@ -3,15 +3,12 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Config, tlsOf } from "../config.ts";
-import type { Diagnosis, Look } from "../lab/doctor/diagnosis.ts";
-import { examine, type Target } from "../lab/doctor/doctor.ts";
-import { type Colour, type Finding, worse } from "../lab/doctor/finding.ts";
-import { roundTripText } from "../lab/doctor/round-trips.ts";
+import type { Look } from "../lab/doctor/diagnosis.ts";
+import type { Target } from "../lab/doctor/doctor.ts";
+import { worse } from "../lab/doctor/finding.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
-import type { Output } from "./output.ts";
 import { perform, type Session, type SessionFlags } from "./session.ts";
-import { type Column, table } from "./table.ts";
 
 /** `dibs doctor`: what is wrong with a server, a Redis or a folder, and what to do about it. */
 
@@ -78,28 +75,57 @@ export function addDoctor(dibs: Command): void {
 
 /** The place is a setting too, so that it is checked, and the flags beside it, like any other. */
 function placeFlags(place: string | undefined, { url }: DoctorFlags): SessionFlags {
-  if (place === undefined) return {};
-  if (url !== undefined) throw new UsageError("The place and --url name two places: give one of them");
-  if (/^https?:\/\//i.test(place)) return { url: place };
-  if (place === "memory:") throw new UsageError("memory: ends with its process: there is nothing to examine");
-  return { store: /^file:/i.test(place) ? fileURLToPath(place) : place };
+  if (place === undefined || url !== undefined) return {};
+  if (isHttp(place)) return { url: place };
+  return isKnown(place) ? { store: /^file:/i.test(place) ? fileURLToPath(place) : place } : {};
+}
+
+function isHttp(place: string): boolean {
+  return /^https?:\/\//i.test(place);
+}
+
+/** A folder, memory, or the address of a Redis, right or wrong as the rest of it may be. */
+function isKnown(place: string): boolean {
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(place)?.[1];
+  return scheme === undefined || /^(file|memory|(redis|valkey)s?([+-](cluster|sentinel))?)$/i.test(scheme);
+}
+
+function refuseTwoPlaces(place: string | undefined, { url, count, watch }: RunFlags): void {
+  if (place !== undefined && url !== undefined)
+    throw new UsageError("The place and --url name two places: give one of them");
+  if (count !== undefined && watch !== true) throw new UsageError("--count belongs to --watch");
 }
 
 type RunFlags = Omit<DoctorFlags, "strict"> & { readonly strict: boolean };
 
 async function run(session: Session, place: string | undefined, flags: RunFlags): Promise<ExitCode> {
+  refuseTwoPlaces(place, flags);
   const target = targetOf(place, session.config);
-  if (flags.count !== undefined && flags.watch !== true) throw new UsageError("--count belongs to --watch");
+  // Loaded when it is asked for: no other command needs it.
+  const [{ examine }, shows] = await Promise.all([
+    import("../lab/doctor/doctor.ts"),
+    import("./doctor-show.ts"),
+  ]);
   const { output, signal } = session;
   const look: Look = {
     forMs: (flags.interval ?? (flags.watch ? INTERVAL_S : ONE_LOOK_S)) * 1_000,
     signal,
     onStep: (step) => output.progress(`${step} …`),
   };
-  const first = await examine(target, look);
-  output.emit(first);
-  showAll(output, first);
-  const colour = flags.watch ? await watch(output, target, look, first, flags.count) : first.colour;
+  let last = await examine(target, look);
+  let colour = last.colour;
+  output.emit(last);
+  shows.showAll(output, last);
+  if (flags.watch) shows.showHistory(output, last);
+  const count = flags.watch ? (flags.count ?? Number.POSITIVE_INFINITY) : 1;
+  for (let n = 1; n < count && !signal.aborted; n += 1) {
+    const now = await examine(target, look);
+    output.emit(now);
+    shows.showHistory(output, now);
+    shows.showFindings(output, shows.changed(last, now));
+    colour = worse(colour, now.colour);
+    last = now;
+  }
   if (signal.aborted) {
     output.note("Interrupted: the last look is not whole.");
     return EXIT.interrupted;
@@ -107,79 +133,24 @@ async function run(session: Session, place: string | undefined, flags: RunFlags)
   return colour === "red" || (flags.strict && colour === "yellow") ? EXIT.failed : EXIT.done;
 }
 
-/** Looks again until it is enough; the colour of the worst look. */
-async function watch(
-  output: Output,
-  target: Target,
-  look: Look,
-  first: Diagnosis,
-  count = Number.POSITIVE_INFINITY,
-): Promise<Colour> {
-  let before = first;
-  let worst = first.colour;
-  showHistory(output, first);
-  for (let n = 1; n < count && !look.signal.aborted; n += 1) {
-    const now = await examine(target, look);
-    output.emit(now);
-    showHistory(output, now);
-    showFindings(output, changed(before, now));
-    worst = worse(worst, now.colour);
-    before = now;
-  }
-  return worst;
-}
-
 function targetOf(place: string | undefined, config: Config): Target {
+  // The rest of such an address may hold a password, so only its scheme is shown.
+  if (place !== undefined && !isHttp(place) && !isKnown(place))
+    throw new UsageError(
+      `Expected the place to be http://…, redis://… or a folder, got ${/^[^:]*/.exec(place)?.[0]}:…`,
+    );
   const { url, token, store, prefix, redisConnections: connections, tasksMax } = config;
-  if (place === undefined || /^https?:\/\//i.test(place))
+  if (place === undefined || isHttp(place))
     return { kind: "server", url: new URL(url), ...(token !== undefined && { token }) };
   if (store.kind === "redis") {
     const tls = tlsOf(config);
     return { kind: "redis", url: store.url, prefix, connections, ...(tls !== undefined && { tls }) };
   }
-  const folder = resolve(place);
+  if (store.kind === "memory")
+    throw new UsageError("memory: ends with its process: there is nothing to examine");
+  const folder = resolve(store.folder);
   if (!existsSync(folder)) throw new UsageError(`There is no store at ${folder}`);
   return { kind: "folder", folder, tasksMax };
-}
-
-const COLUMNS: readonly Column<Finding>[] = [
-  { title: "", value: ({ colour }) => colour },
-  { title: "CHECK", value: ({ check }) => check },
-  { title: "WHERE", value: ({ where }) => where, flexible: true },
-  { title: "FOUND", value: ({ figure }) => figure },
-  { title: "SHOULD BE", value: ({ bound }) => bound, flexible: true },
-];
-
-function showAll(output: Output, { place, findings }: Diagnosis): void {
-  output.endProgress();
-  output.print(output.styled("bold", `Dibs doctor: ${place}`));
-  showFindings(output, findings);
-  const count = (colour: Colour) => findings.filter((finding) => finding.colour === colour).length;
-  output.print(`${count("red")} red, ${count("yellow")} yellow, ${count("green")} green`);
-}
-
-/** Each line in its colour, and what to do below it. */
-function showFindings(output: Output, findings: readonly Finding[]): void {
-  if (findings.length === 0) return;
-  const [titles, ...lines] = table(COLUMNS, findings, process.stdout.columns || undefined);
-  output.print(output.styled("bold", titles as string));
-  for (const [at, { colour, advice }] of findings.entries()) {
-    output.print(output.styled(colour, lines[at] as string));
-    if (advice !== undefined) output.print(`        → ${advice}`);
-  }
-}
-
-function showHistory(output: Output, { roundTrips }: Diagnosis): void {
-  for (const trips of roundTrips)
-    output.print(
-      `${new Date(trips.at).toISOString().slice(11, 19)}  ${trips.where}  ${roundTripText(trips)}`,
-    );
-}
-
-/** Lines that are new, or have changed their colour. */
-function changed(before: Diagnosis, now: Diagnosis): Finding[] {
-  const colours = new Map(before.findings.map(({ check, where, colour }) => [`${check} ${where}`, colour]));
-  return now.findings.filter(({ check, where, colour }) => colours.get(`${check} ${where}`) !== colour);
 }
 
 function seconds(text: string): number {

@@ -68,6 +68,7 @@ class RedisExamination {
     onStep("Connecting");
     const { masters, findings } = await this.#servers.openMasters(this.#place);
     this.#add(findings);
+    if (masters.length === 0) return { findings: this.#findings, roundTrips: [] };
     const facts = new Map<Connection, ServerFacts>();
     for (const master of masters) facts.set(master, await this.#lookAt(master));
     const usable = masters.filter(({ greeting }) => greeting.role === "master" || greeting.role === "");
