@@ -132,17 +132,15 @@ class StandingTrial {
     return this.#trial.call("measure", seconds);
   }
 
-  /** With a server, CPU is that of both, memory the server's. */
+  /** With a server, CPU is that of both, memory the server's; neither is told where the server's is not known. */
   async finish(): Promise<TrialEnd> {
     const after = await this.#place.use?.();
     const end = await this.#trial.call("finish", undefined);
-    if (after === undefined || this.#before === undefined) return end;
-    const served = (after.cpuUs - this.#before.cpuUs) / Math.max(1, end.figures.operations);
-    const { cpuUs = 0 } = end.figures;
-    return {
-      ...end,
-      figures: { ...end.figures, cpuUs: cpuUs + served, memoryBytes: after.memoryBytes },
-    };
+    if (this.#place.use === undefined) return end;
+    const { cpuUs = 0, memoryBytes: _, ...figures } = end.figures;
+    if (after === undefined || this.#before === undefined) return { ...end, figures };
+    const served = (after.cpuUs - this.#before.cpuUs) / Math.max(1, figures.operations);
+    return { ...end, figures: { ...figures, cpuUs: cpuUs + served, memoryBytes: after.memoryBytes } };
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectOptions } from "../../connect.ts";
@@ -26,8 +26,8 @@ export interface TrialPlace {
   /** As `connect` takes it. */
   readonly url: string;
   readonly options: ConnectOptions;
-  /** Of the server, where there is one. */
-  use?(): Promise<ProcessUse>;
+  /** Of the server, where there is one; undefined when the system does not tell. */
+  use?(): Promise<ProcessUse | undefined>;
   close(): Promise<void>;
 }
 
@@ -82,7 +82,7 @@ async function serveStore(store: TrialPlace, command: string): Promise<TrialPlac
     await store.close();
   };
   const url = await urlOf(server);
-  return { url, options: {}, use: () => useOf(url), close: stop };
+  return { url, options: {}, use: () => useOf(server.pid as number), close: stop };
 }
 
 /** What a server says once it can be called. @throws {Error} with its last words when it ends before. */
@@ -102,15 +102,19 @@ async function urlOf(server: ChildProcess): Promise<string> {
   });
 }
 
-async function useOf(url: string): Promise<ProcessUse> {
-  const text = await (await fetch(new URL("/metrics", url))).text();
-  const metric = (name: string) => {
-    const found = new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1];
-    if (found === undefined) throw new Error(`The server of the build does not tell ${name} in /metrics`);
-    return Number(found);
-  };
-  return {
-    cpuUs: metric("process_cpu_seconds_total") * 1e6,
-    memoryBytes: metric("process_resident_memory_bytes"),
-  };
+/** The kernel counts the time of processes in hundredths of a second. Source: proc_pid_stat(5), sysconf(3). */
+const TICK_US = 10_000;
+const PAGE_BYTES = 4_096;
+
+/** Of a process, from the kernel; undefined where there is no `/proc` (only Linux has it). */
+async function useOf(pid: number): Promise<ProcessUse | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  // The name of the program, in brackets, may hold anything; the fields after it are numbered from 3.
+  const fields = text
+    ?.slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .map(Number);
+  if (fields === undefined) return undefined;
+  const [user, system, pages] = [fields[11], fields[12], fields[21]] as [number, number, number];
+  return { cpuUs: (user + system) * TICK_US, memoryBytes: pages * PAGE_BYTES };
 }

@@ -35,7 +35,9 @@ export type Trial = Child<TrialDuties>;
 
 /** A fresh process, warmed up, that measures when it is told and rests otherwise. @throws {Error} when it cannot. */
 export async function startTrial(spec: TrialSpec): Promise<Trial> {
-  const trial = Child.start<TrialDuties>(new URL("./trial-process.js", import.meta.url), { execArgv: [] });
+  const trial = Child.start<TrialDuties>(new URL("./trial-process.js", import.meta.url), {
+    execArgv: ["--no-warnings"],
+  });
   try {
     await trial.call("start", spec);
     return trial;
