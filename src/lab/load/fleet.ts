@@ -77,16 +77,17 @@ export class Fleet {
 
   /** `callsPerSecond` of all processes, dealt evenly; `onStart` hears when the first is meant to leave. */
   async pace(
-    load: { traffic: Traffic; callsPerSecond: number; seconds: number },
-    onStart: (startAt: number) => void,
+    load: { traffic: Traffic; callsPerSecond: number; seconds: number; isNoted: boolean },
+    onStart: (startAt: number) => void = () => {},
   ): Promise<PacedSums> {
-    const { traffic, callsPerSecond, seconds } = load;
+    const { traffic, callsPerSecond, seconds, isNoted } = load;
     const startAt = toShared(nowNs()) + HEAD_START_NS;
     onStart(startAt);
     const parts = await this.#each((child, n) =>
       child.call("pace", {
         traffic,
         seconds,
+        isNoted,
         perSecond: callsPerSecond / this.processes,
         startAt: startAt + (n * 1e9) / callsPerSecond,
       }),

@@ -15,6 +15,8 @@ export interface PacedLoad {
   readonly seconds: number;
   /** When its first call is meant to leave, by the clock of all processes. */
   readonly startAt: number;
+  /** False for a warm-up: nobody hears of its calls. */
+  readonly isNoted: boolean;
 }
 
 /** How a share of an open loop went; the calls themselves are told as they end. */
@@ -82,9 +84,9 @@ export class LoadMaker {
     return answered;
   }
 
-  async pace({ traffic, perSecond, seconds, startAt }: PacedLoad): Promise<PacedPart> {
+  async pace({ traffic, perSecond, seconds, startAt, isNoted }: PacedLoad): Promise<PacedPart> {
     const free = [...(traffic === "arrivals" ? this.#producers : this.#workers)];
-    this.#log.open();
+    if (isNoted) this.#log.open();
     await SPINNING_CLOCK.until(fromShared(startAt));
     const before = performance.eventLoopUtilization();
     const paced = await paceRequests({
@@ -100,7 +102,8 @@ export class LoadMaker {
       },
     });
     const { utilization } = performance.eventLoopUtilization(before);
-    if (traffic !== "arrivals") this.#log.close();
+    // The workers of arrivals go on until all is done.
+    if (isNoted && traffic !== "arrivals") this.#log.close();
     return partOf(paced, utilization);
   }
 

@@ -145,6 +145,8 @@ export const LoadReport = Type.Object(
     perSecond: amount,
     /** Claims that brought nothing. */
     empty: count,
+    /** Tasks that were claimed before their time. */
+    early: count,
     errors: count,
     timeouts: count,
     /** The first different messages of both. */

@@ -1,4 +1,4 @@
-import { LatencyHistogram } from "../histogram.ts";
+import { LatencyHistogram, type LatencySummary } from "../histogram.ts";
 import { eventsIn, type LoadEvent } from "./event-log.ts";
 import type { Timed } from "./scenario.ts";
 
@@ -55,8 +55,11 @@ export class LoadRecorder {
     for (const event of eventsIn(events)) this.#addOne(event);
   }
 
-  latencies(): Readonly<Record<string, LatencyHistogram>> {
-    return Object.fromEntries(this.#histograms);
+  /** Of everything that was timed. */
+  summaries(): Record<string, LatencySummary> {
+    return Object.fromEntries(
+      [...this.#histograms].map(([timed, histogram]) => [timed, histogram.summary()]),
+    );
   }
 
   latency(timed: Timed): LatencyHistogram {
@@ -78,6 +81,8 @@ export class LoadRecorder {
   }
 
   #addOne({ timed, ending, intendedAt, endedAt }: LoadEvent): void {
+    // What a warm-up left behind.
+    if (intendedAt < this.#startAt - 1e6) return;
     const ended = this.#secondAt(endedAt);
     if (ending === "empty") this.#sums.empty += 1;
     else if (ending !== "done") {
