@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ClaimedTaskMessage, EnqueueItemAnswer } from "../../protocol/messages.ts";
-import type { Connection, EnqueueItem, OutcomeItem } from "../../sdk/connection.ts";
+import type { Connection, EnqueueItem } from "../../sdk/connection.ts";
 import type { QueueName } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
 import { type DeliveryAudit, DeliveryLedger } from "../delivery.ts";
 import { payloadOf } from "../payload.ts";
+import { HeldTasks } from "./held-tasks.ts";
 import { BenchFailed } from "./tally.ts";
 
 /** Longer than any stretch: nothing that is claimed comes back while it is measured. */
@@ -80,25 +81,24 @@ export class BenchQueue {
   }
 
   /** Claims until `depth` tasks wait; what it took. */
-  async takeDownTo(depth: number, signal: AbortSignal): Promise<ClaimedTaskMessage[]> {
-    const taken: ClaimedTaskMessage[] = [];
+  async takeDownTo(depth: number, signal: AbortSignal): Promise<HeldTasks> {
+    const held = new HeldTasks();
     while (this.#waiting > depth && !signal.aborted) {
       const max = Math.min(LIMITS.claimMax, this.#waiting - depth);
       const tasks = await this.#connection.claim({ queues: [this.name], max, leaseMs: LEASE_MS });
       if (tasks.length === 0)
         throw new BenchFailed(`${this.#waiting} tasks were enqueued, and a claim found none`);
       this.claimed(tasks);
-      taken.push(...tasks);
+      held.push(tasks);
       await nextTurn();
     }
-    return taken;
+    return held;
   }
 
   /** Completes tasks, many a call. */
-  async complete(tasks: readonly ClaimedTaskMessage[]): Promise<void> {
-    for (let start = 0; start < tasks.length; start += LIMITS.batchMax) {
-      const some = tasks.slice(start, start + LIMITS.batchMax);
-      const { results } = await this.#connection.settle(some.map(completionOf));
+  async complete(held: HeldTasks): Promise<void> {
+    while (held.left > 0) {
+      const { results } = await this.#connection.settle(held.next(LIMITS.batchMax));
       const failed = this.allCompleted(results);
       if (failed !== undefined) throw new BenchFailed(`Completing tasks: ${failed}`);
       await nextTurn();
@@ -120,10 +120,6 @@ export class BenchQueue {
     const { counts } = await this.#connection.queue(this.name);
     return this.ledger.audit(counts.scheduled + counts.ready + counts.leased);
   }
-}
-
-export function completionOf({ id, lease }: ClaimedTaskMessage): OutcomeItem {
-  return { id, leaseToken: lease.token ?? "", outcome: "complete" };
 }
 
 function refusalIn(answers: readonly EnqueueItemAnswer[]): string {

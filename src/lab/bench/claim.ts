@@ -2,6 +2,7 @@ import type { ClaimedTaskMessage } from "../../protocol/messages.ts";
 import { nowNs } from "../nano-clock.ts";
 import { LEASE_MS } from "./bench-queue.ts";
 import { callInLoops } from "./callers.ts";
+import { HeldTasks } from "./held-tasks.ts";
 import { type BenchTurn, StretchSize } from "./workload.ts";
 
 /**
@@ -15,7 +16,7 @@ export async function claimWorkload(turn: BenchTurn): Promise<void> {
   const size = new StretchSize(settings);
   while (!stopwatch.isOver) {
     await queue.fillTo(depth + size.tasks, signal);
-    const taken: ClaimedTaskMessage[] = [];
+    const held = new HeldTasks();
     let left = queue.waiting - depth;
     const step = async () => {
       left -= batch;
@@ -30,11 +31,11 @@ export async function claimWorkload(turn: BenchTurn): Promise<void> {
       if (tasks.length === 0) return tally.tookEmpty(durationNs);
       tally.took("claim", durationNs, tasks.length);
       queue.claimed(tasks);
-      taken.push(...tasks);
+      held.push(tasks);
     };
     const [before, secondsBefore] = [tally.operations, stopwatch.seconds];
     await stopwatch.time((isOver) => callInLoops(concurrency, () => left <= 0 || isOver(), step));
     size.learn(tally.operations - before, stopwatch.seconds - secondsBefore);
-    await queue.complete(taken);
+    await queue.complete(held);
   }
 }

@@ -1,6 +1,5 @@
 import type { SettleReply } from "../../sdk/connection.ts";
 import { nowNs } from "../nano-clock.ts";
-import { completionOf } from "./bench-queue.ts";
 import { callInLoops } from "./callers.ts";
 import { type BenchTurn, StretchSize } from "./workload.ts";
 
@@ -13,7 +12,7 @@ export async function completeWorkload(turn: BenchTurn): Promise<void> {
     await queue.fillTo(depth + size.tasks, signal);
     const held = await queue.takeDownTo(depth, signal);
     const step = async () => {
-      const outcomes = held.splice(-batch).map(completionOf);
+      const outcomes = held.next(batch);
       const startedAt = nowNs();
       let reply: SettleReply;
       try {
@@ -27,7 +26,7 @@ export async function completeWorkload(turn: BenchTurn): Promise<void> {
       tally.took("complete", durationNs, outcomes.length);
     };
     const [before, secondsBefore] = [tally.operations, stopwatch.seconds];
-    await stopwatch.time((isOver) => callInLoops(concurrency, () => held.length === 0 || isOver(), step));
+    await stopwatch.time((isOver) => callInLoops(concurrency, () => held.left === 0 || isOver(), step));
     size.learn(tally.operations - before, stopwatch.seconds - secondsBefore);
     await queue.complete(held);
   }

@@ -1,6 +1,7 @@
 import { nowNs } from "../nano-clock.ts";
-import { completionOf, LEASE_MS } from "./bench-queue.ts";
+import { LEASE_MS } from "./bench-queue.ts";
 import { callInLoops } from "./callers.ts";
+import { completionOf } from "./held-tasks.ts";
 import type { BenchTurn } from "./workload.ts";
 
 /** The whole life of a task: each caller enqueues, claims the head of the queue and completes it; so the depth stays. */

@@ -2,7 +2,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ClaimedTaskMessage } from "../../protocol/messages.ts";
 import { LIMITS } from "../../task/limits.ts";
 import { nowNs } from "../nano-clock.ts";
-import { completionOf, LEASE_MS } from "./bench-queue.ts";
+import { LEASE_MS } from "./bench-queue.ts";
+import { completionOf } from "./held-tasks.ts";
 import type { IsOver } from "./stopwatch.ts";
 import type { BenchTurn } from "./workload.ts";
 
