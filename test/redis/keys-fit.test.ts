@@ -13,7 +13,7 @@ import { RedisStorage } from "../../src/storage/redis/redis-storage.ts";
 import { OffsetClock } from "../../src/storage/redis/server-clock.ts";
 import type { Settlement } from "../../src/storage/storage.ts";
 import type { TaskId } from "../../src/task/ids.ts";
-import { TASK_STATES } from "../../src/task/task.ts";
+import { TASK_STATES, type TaskState } from "../../src/task/task.ts";
 import { Random } from "../crash/random.ts";
 import { freshPrefix, redisUrl } from "./servers/redis-url.ts";
 
@@ -41,7 +41,7 @@ afterAll(async () => {
   client.disconnect();
 });
 
-/** What the keys hold, counted; and what the queue's own counters say. */
+/** What the keys hold, counted; and what the tasks themselves and the queue's own numbers say. */
 async function counted(): Promise<{ held: object; said: object }> {
   const meta = await client.hgetall(`${base}:meta`);
   const number = (name: string) => Number(meta[name] ?? 0);
@@ -54,12 +54,11 @@ async function counted(): Promise<{ held: object; said: object }> {
     .filter((state) => state !== "leased")
     .map((state) => client.zrange(keyOf(state), 0, "-1"));
   const places = (await Promise.all(ordered)).flat().map((member) => Number(member.slice(0, -ID_LENGTH)));
-  const records = Object.keys(stored).filter((field) => field.length === ID_LENGTH).length;
-  const all = sets.reduce((sum, state) => sum + number(state), number("ready"));
+  const states = statesIn(stored);
+  const many = (state: TaskState) => states.filter((each) => each === state).length;
   return {
     held: {
       lines: sumOf(lines),
-      records,
       bytes: finishedBytes(stored),
       places: new Set(places).size,
       isNextPlaceFree: Math.max(0, ...places) <= number("order"),
@@ -68,12 +67,17 @@ async function counted(): Promise<{ held: object; said: object }> {
     said: {
       places: places.length,
       isNextPlaceFree: true,
-      lines: number("ready") + number("tombs"),
-      records: all,
+      lines: many("ready") + number("tombs"),
       bytes: number("bytes"),
-      ...pairs(sets, sets.map(number)),
+      ...pairs(sets, sets.map(many)),
     },
   };
+}
+
+/** The state of each task, as its own field says; ready without one. */
+function statesIn(tasks: Readonly<Record<string, string>>): TaskState[] {
+  const ids = Object.keys(tasks).filter((field) => field.length === ID_LENGTH);
+  return ids.map((id) => TASK_STATES["SRLCDX".indexOf((tasks[`${id}s`] ?? "R").charAt(0))] as TaskState);
 }
 
 /** Payloads and results of what is finished, as its states tell their lengths. */
@@ -146,7 +150,7 @@ class Life {
 }
 
 describe("the keys of a queue", () => {
-  it("hold what its counters say, tombstones included, after every step", async () => {
+  it("hold what its tasks and its own numbers say, tombstones included, after every step", async () => {
     const life = new Life();
     for (let step = 1; step <= STEPS; step += 1) {
       await life.step();
