@@ -6,6 +6,8 @@ const MAGIC = Buffer.from("DIBSJRNL");
 
 /** Written into every segment. A newer version is refused; older ones are read for ever. */
 export const FORMAT_VERSION = 1;
+/** A higher one was never written by anybody: it is damage. */
+const PLAUSIBLE_VERSION_MAX = 1_000;
 /** Magic 8 bytes, format version u32, segment number u32. */
 export const SEGMENT_HEADER = 16;
 export const VERSION_AT = 8;
@@ -42,6 +44,7 @@ export function checkHeader(content: Buffer, number: number): HeaderCheck {
   if (header.length < SEGMENT_HEADER || header.every((byte) => byte === 0)) return { kind: "unwritten" };
   if (!header.subarray(0, 8).equals(MAGIC)) return { kind: "foreign" };
   const version = header.readUInt32LE(VERSION_AT);
+  if (version > PLAUSIBLE_VERSION_MAX) return { kind: "foreign" };
   if (version > FORMAT_VERSION) return { kind: "newer", version };
   return header.readUInt32LE(12) === number && version > 0 ? { kind: "good" } : { kind: "foreign" };
 }

@@ -47,7 +47,7 @@ describe("verifying a folder", () => {
     for (const number of segmentsOf(store.folder)) {
       const path = join(store.folder, segmentName(number));
       const content = readFileSync(path);
-      for (let at = store.below(40); at < content.length; at += 1 + store.below(80)) {
+      for (let at = store.below(100); at < content.length; at += 1 + store.below(300)) {
         const damaged = Buffer.from(content);
         damaged[at] = (damaged[at] as number) ^ (1 << store.below(8));
         writeFileSync(path, damaged);
