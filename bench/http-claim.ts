@@ -1,4 +1,5 @@
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { expectStatus, taskIn } from "../src/lab/load/wire.ts";
 import { PAYLOAD_BYTES } from "../src/lab/payload.ts";
 import {
   type Candidate,
@@ -10,15 +11,7 @@ import {
   seriesNamed,
 } from "../src/lab/run.ts";
 import { judge, type Target } from "../src/lab/target.ts";
-import {
-  type ClosedLoop,
-  closedLoop,
-  EMBEDDED,
-  expectStatus,
-  HttpLoad,
-  type HttpStore,
-  taskIn,
-} from "./http-load.ts";
+import { type ClosedLoop, closedLoop, EMBEDDED, HttpLoad, type HttpStore } from "./http-load.ts";
 import { TARGETS } from "./targets.ts";
 
 const CONNECTIONS = 50;

@@ -121,31 +121,3 @@ export async function closedLoop({ connections, seconds, request, onAnswer }: Cl
   );
   return { seconds: (nowNs() - startedAt) / 1e9, operations: latency.count, latency };
 }
-
-export interface TaskOnTheWire {
-  readonly id: string;
-  readonly token: string;
-}
-
-const ID = /"id":"([^"]+)"/;
-const TOKEN = /"token":"([^"]+)"/;
-
-/**
- * The one task of a claim's answer. Found by searching: parsing the JSON would cost the generator more than
- * the rest of the request. The sample payloads have no such fields.
- *
- * @throws {Error} when the answer is no success with a task.
- */
-export function taskIn({ status, body }: RawAnswer): TaskOnTheWire {
-  const id = ID.exec(body)?.[1];
-  const token = TOKEN.exec(body)?.[1];
-  if (status !== 200 || id === undefined || token === undefined) {
-    throw new Error(`Expected a claimed task, got ${status} ${body.slice(0, 300)}`);
-  }
-  return { id, token };
-}
-
-/** @throws {Error} when the answer has another status. */
-export function expectStatus({ status, body }: RawAnswer, expected: number): void {
-  if (status !== expected) throw new Error(`Expected ${expected}, got ${status} ${body.slice(0, 300)}`);
-}

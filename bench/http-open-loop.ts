@@ -1,4 +1,5 @@
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
+import { expectStatus, type TaskOnTheWire, taskIn } from "../src/lab/load/wire.ts";
 import { type PacingResult, paceRequests } from "../src/lab/pacing.ts";
 import { PAYLOAD_BYTES, payloadPool } from "../src/lab/payload.ts";
 import type { ProcessReading } from "../src/lab/process-observer.ts";
@@ -17,16 +18,7 @@ import {
 import { medianOf } from "../src/lab/statistics.ts";
 import { judge } from "../src/lab/target.ts";
 import { collectGarbage } from "./engine.ts";
-import {
-  closedLoop,
-  EMBEDDED,
-  expectStatus,
-  HttpLoad,
-  type HttpStore,
-  type LoadedQueue,
-  type TaskOnTheWire,
-  taskIn,
-} from "./http-load.ts";
+import { closedLoop, EMBEDDED, HttpLoad, type HttpStore, type LoadedQueue } from "./http-load.ts";
 import { TARGETS } from "./targets.ts";
 
 const CONNECTIONS = 50;

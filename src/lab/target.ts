@@ -27,7 +27,7 @@ export function judge(target: Target, measured: Spread): JudgedTarget {
   return { ...target, measured: median, min, max, verdict: verdictOf(target, median) };
 }
 
-function verdictOf({ better, must, goal }: Target, measured: number): Verdict {
+export function verdictOf({ better, must, goal }: Target, measured: number): Verdict {
   const reaches = (bound: number) => (better === "lower" ? measured <= bound : measured >= bound);
   if (reaches(goal)) return "goal";
   return must === undefined || reaches(must) ? "must" : "missed";
