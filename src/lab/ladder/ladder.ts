@@ -8,7 +8,7 @@ import type { LadderReport, LadderRow, ReadRow, Standing } from "./ladder-report
 import { CACHE_MODES, READS_A_WRITE, runReads } from "./reads.ts";
 import type { Rung } from "./rung.ts";
 import { baselineOf } from "./rungs.ts";
-import { type FillCost, fillCostOf, runTrial } from "./trial.ts";
+import { runTrial } from "./trial.ts";
 
 export interface LadderOptions {
   readonly redis: LabRedis;
@@ -74,7 +74,6 @@ class Climb {
   readonly standings: Standing[] = [];
   readonly faults: string[] = [];
   readonly #options: LadderOptions;
-  readonly #costs = new Map<Rung, FillCost>();
   readonly #trials: number;
   #trial = 0;
 
@@ -100,24 +99,21 @@ class Climb {
   async #warmUp(): Promise<void> {
     const { rungs, redis, signal } = this.#options;
     for (const rung of rungs) {
-      this.#tell(`${rung.name}: what filling costs`);
-      signal.throwIfAborted();
-      const cost = await fillCostOf(rung, redis.place());
-      this.#costs.set(rung, cost);
-      await runTrial(rung, redis.place(), WARMUP, cost, signal);
+      this.#tell(`warm-up: ${rung.name}`);
+      const callers = Math.min(WARMUP.callers, rung.callersMax ?? WARMUP.callers);
+      await runTrial(rung, redis.place(), { ...WARMUP, callers }, signal);
     }
   }
 
   async #cell(depth: number, callers: number): Promise<void> {
     const { rungs, redis, signal } = this.#options;
     const here = rungs.filter(({ callersMax = Number.POSITIVE_INFINITY }) => callers <= callersMax);
-    const candidates = here.map((rung): Candidate => {
-      const cost = this.#costs.get(rung) as FillCost;
-      return {
+    const candidates = here.map(
+      (rung): Candidate => ({
         name: rung.name,
-        measure: ({ seconds }) => runTrial(rung, redis.place(), { depth, callers, seconds }, cost, signal),
-      };
-    });
+        measure: ({ seconds }) => runTrial(rung, redis.place(), { depth, callers, seconds }, signal),
+      }),
+    );
     const series = await this.#interleaved(candidates, `${depth} pending, ${callers} callers`);
     this.rows.push(...rowsOf(here, series, depth, callers));
     this.standings.push(...standingsOf(here, series, depth, callers));

@@ -1,30 +1,29 @@
-import type { NextClaim } from "./rung.ts";
-import type { TaskLists } from "./task-lists.ts";
+import type { Held, LeasedTasks, Step } from "./leased-tasks.ts";
 
 /** As many as the product sends. */
 const CALLS_MAX = 2;
 const CALLERS_MAX = 100;
 
 interface Waiting {
-  readonly wants: 0 | 1;
-  readonly done: readonly string[];
-  resolve(step: NextClaim): void;
+  readonly wants: number;
+  readonly done: readonly Held[];
+  resolve(step: Step): void;
   reject(error: unknown): void;
 }
 
 /** Makes one call of what single callers ask for while others are under way: they pay for one round trip together. */
 export class Merger {
-  readonly #tasks: TaskLists;
+  readonly #tasks: LeasedTasks;
   #waiting: Waiting[] = [];
   #underWay = 0;
   #isPlanned = false;
 
-  constructor(tasks: TaskLists) {
+  constructor(tasks: LeasedTasks) {
     this.#tasks = tasks;
   }
 
   /** Completes `done` and claims one task, or none, as part of some call. */
-  step(wants: 0 | 1, done: readonly string[] = []): Promise<NextClaim> {
+  step(wants: number, done: readonly Held[] = []): Promise<Step> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ wants, done, resolve, reject });
       this.#plan();
@@ -50,12 +49,12 @@ export class Merger {
     try {
       const wanted = together.reduce((sum, { wants }) => sum + wants, 0);
       const done = together.flatMap((each) => each.done);
-      const { completed, claimed } = await this.#tasks.step(lane, wanted, done);
+      const { completed, claimed, token } = await this.#tasks.step(lane, wanted, done);
       if (completed !== done.length)
         throw new Error(`${done.length} tasks were completed, ${completed} were leased`);
       let at = 0;
       for (const { wants, done: own, resolve } of together) {
-        resolve({ completed: own.length, claimed: claimed.slice(at, at + wants) });
+        resolve({ completed: own.length, token, claimed: claimed.slice(at, at + wants) });
         at += wants;
       }
     } catch (error) {

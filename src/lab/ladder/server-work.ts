@@ -40,21 +40,16 @@ function differenceOf(after: RedisStatistics, before: RedisStatistics): ServerWo
   return { commands, cpuUs: after.cpuUs - before.cpuUs };
 }
 
-/** What is left of `work` without `share` of `part`: the filling goes on while claims are measured. */
-export function without(work: ServerWork, part: ServerWork, share: number): ServerWork {
-  const commands = new Map(
-    [...work.commands].map(([name, { calls, us }]) => {
-      const less = part.commands.get(name);
-      return [
-        name,
-        {
-          calls: Math.max(0, calls - share * (less?.calls ?? 0)),
-          us: Math.max(0, us - share * (less?.us ?? 0)),
-        },
-      ] as const;
-    }),
-  );
-  return { commands, cpuUs: Math.max(0, work.cpuUs - share * part.cpuUs) };
+export const NO_WORK: ServerWork = { commands: new Map(), cpuUs: 0 };
+
+/** What a server did in two stretches. */
+export function sumOf(one: ServerWork, other: ServerWork): ServerWork {
+  const commands = new Map(one.commands);
+  for (const [name, { calls, us }] of other.commands) {
+    const before = commands.get(name);
+    commands.set(name, { calls: calls + (before?.calls ?? 0), us: us + (before?.us ?? 0) });
+  }
+  return { commands, cpuUs: one.cpuUs + other.cpuUs };
 }
 
 export interface Work {
@@ -68,7 +63,7 @@ export interface Work {
  * Tells apart what clients sent and what scripts called. The server counts both under one name; a command's time is
  * shared between the two by their numbers.
  */
-export function workOf({ commands }: ServerWork, { plain }: Pick<Traffic, "plain">): Work {
+export function workOf({ commands }: ServerWork, plain: Traffic["plain"]): Work {
   let [redisCalls, serverUs] = [0, 0];
   for (const [name, { calls, us }] of commands) {
     const sent = SCRIPTS.includes(name) ? calls : Math.min(calls, plain[name] ?? 0);

@@ -1,16 +1,15 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RedisLink } from "../../storage/redis/link/link.ts";
 import { DeliveryLedger } from "../delivery.ts";
 import { LatencyHistogram } from "../histogram.ts";
 import { nowNs } from "../nano-clock.ts";
 import type { Measurement } from "../run.ts";
-import { FILL, Filler } from "./filler.ts";
+import { Filler } from "./filler.ts";
 import type { OpenRung, Rung, RungPlace, RungWorker } from "./rung.ts";
 import { PRODUCT_QUEUE } from "./rungs/product.ts";
-import { observe, type ServerWork, without, workOf } from "./server-work.ts";
+import { NO_WORK, observe, type ServerWork, sumOf, workOf } from "./server-work.ts";
 
 export interface TrialLoad {
-  /** Tasks that wait, beside those that are worked on. */
+  /** Tasks that wait, at least. */
   readonly depth: number;
   readonly callers: number;
   readonly seconds: number;
@@ -23,13 +22,9 @@ export interface TrialPlace extends RungPlace {
   clear(): Promise<void>;
 }
 
-/** What each filled task costs the server, of a rung; measured once, on `tasks` tasks. */
-export type FillCost = ServerWork & { readonly tasks: number };
-
-const CALIBRATED = 20 * FILL;
-
 /**
- * One trial of a rung: callers claim a batch, complete it and claim again, while the filler keeps the depth.
+ * One trial of a rung: callers claim a batch, complete it and claim again. It is measured in stretches; between them the
+ * queue is filled again, so that neither the producers nor their cost to the server are in any figure.
  * `claim` is the time from asking to having the tasks; `cycle` includes the completion. Operations are tasks that the
  * store says have ended, so that a task completed twice counts once.
  */
@@ -37,164 +32,161 @@ export async function runTrial(
   rung: Rung,
   place: TrialPlace,
   load: TrialLoad,
-  fillCost: FillCost,
   signal: AbortSignal,
 ): Promise<Measurement> {
   signal.throwIfAborted();
   const opened = await rung.open(place);
-  const ledger = new DeliveryLedger();
   try {
-    const shift = new Shift(rung, opened, load, ledger, signal);
-    const observed = await shift.prepare(() => observe(place.link));
-    const measured = await shift.work();
-    const { filled, completed } = shift;
-    const all = await observed();
-    await shift.settled();
-    const server = without(all, fillCost, filled / fillCost.tasks);
-    const { roundTrips, plain } = opened.traffic();
-    const { redisCalls, serverUs } = workOf(server, { plain });
-    const delivery = ledger.audit(await opened.unfinished());
-    const each = (figure: number) => figure / Math.max(1, completed);
-    return {
-      seconds: measured.seconds,
-      operations: completed,
-      errors: 0,
-      latencies: { claim: measured.claim, cycle: measured.cycle },
-      values: {
-        empty: measured.empty,
-        roundTrips: each(roundTrips),
-        redisCalls: each(redisCalls),
-        serverUs: each(serverUs),
-        serverCpuUs: each(server.cpuUs),
-        again: delivery.claimed - completed,
-      },
-      delivery,
-    };
+    return await new Shift(rung, opened, place, load, signal).run();
   } finally {
     await opened.close();
     await place.clear();
   }
 }
 
-/** Measures what filling costs the server, without anybody who claims. */
-export async function fillCostOf(rung: Rung, place: TrialPlace): Promise<FillCost> {
-  const opened = await rung.open(place);
-  try {
-    const filler = new Filler(opened, PRODUCT_QUEUE, new DeliveryLedger());
-    await filler.fill(CALIBRATED);
-    const observed = await observe(place.link);
-    await filler.fill(CALIBRATED);
-    return { ...(await observed()), tasks: CALIBRATED };
-  } finally {
-    await opened.close();
-    await place.clear();
-  }
+/** A caller, and what it has claimed and not yet completed. */
+interface Caller {
+  readonly worker: RungWorker;
+  held: readonly string[];
 }
 
-interface Measured {
-  readonly seconds: number;
-  readonly claim: LatencyHistogram;
-  readonly cycle: LatencyHistogram;
-  readonly empty: number;
-}
+/** So many claims each caller makes in a stretch, for the beginning and the end of one are not like the rest. */
+const CLAIMS_A_STRETCH = 20;
+/** Tasks a stretch: filling must not take longer than measuring. */
+const STRETCH_MAX = 50_000;
 
-/** The callers of one trial, and who fills for them. */
 class Shift {
-  completed = 0;
   readonly #rung: Rung;
+  readonly #opened: OpenRung;
+  readonly #place: TrialPlace;
   readonly #load: TrialLoad;
-  readonly #ledger: DeliveryLedger;
   readonly #signal: AbortSignal;
-  readonly #filler: Filler;
-  readonly #workers: readonly RungWorker[];
-  readonly #unfinished: number;
+  readonly #ledger = new DeliveryLedger();
   readonly #claim = new LatencyHistogram();
   readonly #cycle = new LatencyHistogram();
-  #filledBefore = 0;
+  readonly #callers: readonly Caller[];
+  #completed = 0;
   #claims = 0;
   #empty = 0;
-  #isOver = false;
+  /** Claims left in this stretch. */
+  #stock = 0;
 
-  constructor(rung: Rung, opened: OpenRung, load: TrialLoad, ledger: DeliveryLedger, signal: AbortSignal) {
+  constructor(rung: Rung, opened: OpenRung, place: TrialPlace, load: TrialLoad, signal: AbortSignal) {
     this.#rung = rung;
+    this.#opened = opened;
+    this.#place = place;
     this.#load = load;
-    this.#ledger = ledger;
     this.#signal = signal;
-    this.#filler = new Filler(opened, PRODUCT_QUEUE, ledger);
-    this.#workers = Array.from({ length: load.callers }, (_, n) => opened.worker(n));
-    this.#unfinished = load.depth + load.callers * rung.batch;
+    this.#callers = Array.from({ length: load.callers }, (_, n) => ({ worker: opened.worker(n), held: [] }));
   }
 
-  /** Tasks filled while it worked. */
-  get filled(): number {
-    return this.#filler.filled - this.#filledBefore;
+  async run(): Promise<Measurement> {
+    const { depth, callers, seconds } = this.#load;
+    const filler = new Filler(this.#opened, PRODUCT_QUEUE, this.#ledger);
+    const atOnce = callers * this.#rung.batch;
+    const claims = stretchOf(depth, callers, this.#rung.batch);
+    let [server, spentNs] = [NO_WORK, 0];
+    while (spentNs < seconds * 1e9 && this.#claims < this.#claimsMax) {
+      this.#signal.throwIfAborted();
+      await filler.fillTo(depth + atOnce + claims * this.#rung.batch, this.#completed);
+      const observed = await observe(this.#place.link);
+      spentNs += await this.#stretch(claims, seconds * 1e9 - spentNs);
+      server = sumOf(server, await observed());
+    }
+    const [operations, { roundTrips, plain }] = [this.#completed, this.#opened.traffic()];
+    await Promise.all(this.#callers.map((caller) => this.#finish(caller)));
+    return this.#measurement(operations, spentNs / 1e9, roundTrips, server, plain);
   }
 
-  /** Fills to the depth; `observe` begins behind that. */
-  async prepare<T>(observe: () => Promise<T>): Promise<T> {
-    await this.#filler.fill(this.#unfinished);
-    this.#filledBefore = this.#filler.filled;
-    globalThis.gc?.();
-    return observe();
+  get #claimsMax(): number {
+    return this.#rung.claimsMax ?? Number.POSITIVE_INFINITY;
   }
 
-  async work(): Promise<Measured> {
+  /** All callers claim until so many claims are made, or the time is over; how long it took. */
+  async #stretch(claims: number, nsMax: number): Promise<number> {
+    this.#stock = Math.min(claims, this.#claimsMax - this.#claims);
     const startedAt = nowNs();
-    const end = startedAt + this.#load.seconds * 1e9;
-    // One that fails ends all, at their next turn: nobody works on into the cleaning up.
-    const loops = this.#workers.map((worker) =>
-      this.#loop(worker, end).catch((error: unknown) => {
-        this.#isOver = true;
-        throw error;
-      }),
-    );
+    const end = startedAt + nsMax;
+    const loops = this.#callers.map((caller) => this.#loop(caller, end));
+    // All have stopped before one's failure is told: nobody works on into the cleaning up.
     for (const loop of await Promise.allSettled(loops)) if (loop.status === "rejected") throw loop.reason;
-    this.#signal.throwIfAborted();
-    const seconds = (nowNs() - startedAt) / 1e9;
-    return { seconds, claim: this.#claim, cycle: this.#cycle, empty: this.#empty };
+    return nowNs() - startedAt;
   }
 
-  settled(): Promise<void> {
-    return this.#filler.settled();
-  }
-
-  async #loop(worker: RungWorker, end: number): Promise<void> {
-    let held: readonly string[] = [];
+  async #loop(caller: Caller, end: number): Promise<void> {
     for (let askedAt = nowNs(); this.#goesOn(askedAt, end); askedAt = nowNs()) {
-      const done = held;
-      if (worker.next === undefined || done.length === 0) held = await worker.claim();
-      else {
-        const { completed, claimed } = await worker.next(done);
-        this.#end(done, completed);
-        held = claimed;
-      }
+      this.#stock -= 1;
+      this.#claims += 1;
+      await this.#claimWith(caller);
       const hasAt = nowNs();
-      if (held.length === 0) {
+      if (caller.held.length === 0) {
         this.#empty += 1;
-        await nextTurn();
         continue;
       }
-      this.#claims += 1;
       this.#claim.record(hasAt - askedAt);
-      for (const id of held) this.#ledger.claimed(id);
-      if (worker.next === undefined) {
-        this.#end(held, await worker.complete(held));
-        held = [];
-      }
+      for (const id of caller.held) this.#ledger.claimed(id);
+      if (caller.worker.next === undefined) await this.#finish(caller);
       this.#cycle.record(nowNs() - askedAt);
     }
-    if (held.length > 0) this.#end(held, await worker.complete(held));
   }
 
   #goesOn(now: number, end: number): boolean {
-    return (
-      now < end && !this.#isOver && !this.#signal.aborted && this.#claims < (this.#rung.claimsMax ?? Infinity)
-    );
+    return now < end && this.#stock > 0 && !this.#signal.aborted;
+  }
+
+  async #claimWith(caller: Caller): Promise<void> {
+    const { worker, held } = caller;
+    if (worker.next === undefined || held.length === 0) {
+      caller.held = await worker.claim();
+      return;
+    }
+    const { completed, claimed } = await worker.next(held);
+    this.#end(held, completed);
+    caller.held = claimed;
+  }
+
+  async #finish(caller: Caller): Promise<void> {
+    const { held } = caller;
+    if (held.length === 0) return;
+    this.#end(held, await caller.worker.complete(held));
+    caller.held = [];
   }
 
   #end(ids: readonly string[], completed: number): void {
     for (const id of ids) this.#ledger.completed(id);
-    this.completed += completed;
-    this.#filler.keep(this.#unfinished, this.completed);
+    this.#completed += completed;
   }
+
+  async #measurement(
+    operations: number,
+    seconds: number,
+    roundTrips: number,
+    server: ServerWork,
+    plain: Readonly<Record<string, number>>,
+  ): Promise<Measurement> {
+    const { redisCalls, serverUs } = workOf(server, plain);
+    const delivery = this.#ledger.audit(await this.#opened.unfinished());
+    const each = (figure: number) => figure / Math.max(1, operations);
+    return {
+      seconds,
+      operations,
+      errors: 0,
+      latencies: { claim: this.#claim, cycle: this.#cycle },
+      values: {
+        empty: this.#empty,
+        roundTrips: each(roundTrips),
+        redisCalls: each(redisCalls),
+        serverUs: each(serverUs),
+        serverCpuUs: each(server.cpuUs),
+        again: delivery.claimed - this.#completed,
+      },
+      delivery,
+    };
+  }
+}
+
+/** Claims a stretch: half of the depth, and enough for every caller. */
+function stretchOf(depth: number, callers: number, batch: number): number {
+  const tasks = Math.max(depth / 2, callers * batch * CLAIMS_A_STRETCH);
+  return Math.max(2 * callers, Math.ceil(Math.min(tasks, STRETCH_MAX) / batch));
 }

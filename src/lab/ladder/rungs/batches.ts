@@ -1,20 +1,20 @@
+import { LeasedTasks, separately } from "../leased-tasks.ts";
+import { LISTS } from "../orders.ts";
 import type { Rung } from "../rung.ts";
-import { TaskLists } from "../task-lists.ts";
 
 /** Several tasks a claim, completed together. */
 function batchesOf(batch: number, over: string): Rung {
   return {
     name: `batches-of-${batch}`,
-    what: `${batch} tasks a claim and a completion`,
+    what: `${batch} tasks a claim and a completion, written by variadic commands`,
     isSafe: true,
     isOrdered: true,
     batch,
     over,
     open: (place) =>
-      TaskLists.open(place, (tasks, n) => ({
-        claim: async () => (await tasks.step(n, batch)).claimed,
-        complete: async (ids) => (await tasks.step(n, 0, ids)).completed,
-      })),
+      LeasedTasks.open(place, LISTS, (tasks, n) =>
+        separately((max, done) => tasks.step(n, max, done), batch),
+      ),
   };
 }
 

@@ -1,6 +1,7 @@
+import { held, LeasedTasks } from "../leased-tasks.ts";
 import { Merger } from "../merger.ts";
+import { LISTS } from "../orders.ts";
 import type { Rung } from "../rung.ts";
-import { TaskLists } from "../task-lists.ts";
 
 /** Who completes mostly wants the next task: both in one call, merged with those of others. */
 export const fused: Rung = {
@@ -11,13 +12,19 @@ export const fused: Rung = {
   batch: 1,
   open(place) {
     let merger: Merger | undefined;
-    return TaskLists.open(place, (tasks) => {
+    return LeasedTasks.open(place, LISTS, (tasks) => {
       merger ??= new Merger(tasks);
       const step = merger.step.bind(merger);
+      let token = "";
+      const next = async (done: readonly string[]) => {
+        const reply = await step(1, held(done, token));
+        token = reply.token;
+        return reply;
+      };
       return {
-        claim: async () => (await step(1)).claimed,
-        complete: async (ids) => (await step(0, ids)).completed,
-        next: (done) => step(1, done),
+        claim: async () => (await next([])).claimed,
+        complete: async (ids) => (await step(0, held(ids, token))).completed,
+        next,
       };
     });
   },

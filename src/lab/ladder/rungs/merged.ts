@@ -1,6 +1,7 @@
+import { LeasedTasks, separately } from "../leased-tasks.ts";
 import { Merger } from "../merger.ts";
+import { LISTS } from "../orders.ts";
 import type { Rung } from "../rung.ts";
-import { TaskLists } from "../task-lists.ts";
 
 /** Callers that want one task each share a call: the cost of batches, the answer of a single claim. */
 export const merged: Rung = {
@@ -12,13 +13,9 @@ export const merged: Rung = {
   over: "lists",
   open(place) {
     let merger: Merger | undefined;
-    return TaskLists.open(place, (tasks) => {
+    return LeasedTasks.open(place, LISTS, (tasks) => {
       merger ??= new Merger(tasks);
-      const step = merger.step.bind(merger);
-      return {
-        claim: async () => (await step(1)).claimed,
-        complete: async (ids) => (await step(0, ids)).completed,
-      };
+      return separately(merger.step.bind(merger), 1);
     });
   },
 };
