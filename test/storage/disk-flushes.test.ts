@@ -189,12 +189,18 @@ describe("compaction", () => {
     await expectKept(left);
   });
 
-  it("has flushed it also when callers never let a flush in the background end", async () => {
+  it("lets callers wait when they fill segments faster than a flush ends, so that the disk does not fill up", async () => {
     const disk = new SimulatedDisk();
+    let segmentsMax = 0;
     const openFile = disk.open.bind(disk);
     disk.open = (name, options) => {
+      segmentsMax = Math.max(segmentsMax, disk.list().length);
       const file = openFile(name, options);
-      file.sync = () => new Promise(() => {});
+      const sync = file.sync.bind(file);
+      file.sync = async () => {
+        for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+        await sync();
+      };
       return file;
     };
     const storage = await open(disk);
@@ -204,6 +210,7 @@ describe("compaction", () => {
     await outliveFirstSegment(storage, disk);
 
     await expectKept(left);
+    expect(segmentsMax).toBeLessThan(8);
   });
 });
 

@@ -41,6 +41,7 @@ export class SmallDisk implements Disk {
   }
 
   remove(name: string): void {
+    if (!this.list().includes(name)) return;
     this.room += this.simulated.content(name).length;
     this.simulated.remove(name);
   }

@@ -31,7 +31,9 @@ export class Compactor {
   #bytesAtStep = 0;
   #resting = false;
   readonly #stepBytes: number;
+  /** Told what failed, and undefined when it has been tried again with success. */
   readonly #onError: (error: unknown) => void;
+  #hasFailed = false;
 
   constructor(engine: Engine, onError: (error: unknown) => void) {
     this.#engine = engine;
@@ -63,7 +65,7 @@ export class Compactor {
 
   #hasWork(): boolean {
     if (this.#resting) return false;
-    return this.#finishing === undefined ? this.#segment !== undefined || this.#isDue() : this.#isOverdue();
+    return this.#finishing === undefined && (this.#segment !== undefined || this.#isDue());
   }
 
   #isDue(): boolean {
@@ -75,19 +77,20 @@ export class Compactor {
     return journal.full && oldest.length > 2 * (liveBytes[oldest.number] ?? 0);
   }
 
-  #isOverdue(): boolean {
+  /**
+   * What answers wait for when callers fill segments faster than the flush before a removal ends. Not a flush at
+   * once: it would not know of the failure of the one under way, and what was lost would go with the segment.
+   */
+  get overdue(): Promise<void> | undefined {
     const { journal, liveBytesTotal, options } = this.#engine;
-    return journal.bytes > 2 * liveBytesTotal + 2 * options.segmentBytes;
+    return journal.bytes > 2 * liveBytesTotal + 2 * options.segmentBytes ? this.#finishing : undefined;
   }
 
   #stepOnce(): void {
     this.#bytesAtStep = this.#engine.journal.written;
     try {
-      if (this.#finishing !== undefined) this.#flushNow();
-      else {
-        if (this.#segment === undefined) this.#start();
-        this.#moveSome();
-      }
+      if (this.#segment === undefined) this.#start();
+      this.#moveSome();
     } catch (error) {
       this.#rest(error);
     }
@@ -103,6 +106,7 @@ export class Compactor {
       this.#resting = false;
       this.#run();
     }, REST_MS).unref();
+    this.#hasFailed = true;
     this.#onError(error);
   }
 
@@ -165,17 +169,13 @@ export class Compactor {
       .catch((error: unknown) => this.#rest(error));
   }
 
-  /** Callers that never let the event loop turn also keep the flush from ending: then it is done at once. */
-  #flushNow(): void {
-    this.#engine.journal.syncNow();
-    this.#remove(this.#segment as Segment);
-  }
-
   #remove(segment: Segment): void {
     if (this.#segment !== segment) return;
     this.#engine.journal.removeOldest();
     this.#segment = undefined;
     this.#finishing = undefined;
+    if (this.#hasFailed) this.#onError(undefined);
+    this.#hasFailed = false;
   }
 }
 

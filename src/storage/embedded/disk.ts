@@ -9,6 +9,7 @@ export interface Disk {
   open(name: string, options: { readonly create: boolean }): DiskFile;
   /** Replaces `to` when it exists. */
   rename(from: string, to: string): void;
+  /** Does nothing when the file is not there. */
   remove(name: string): void;
   /** Makes creations, renames and removals survive a power cut. */
   syncFolder(): Promise<void>;

@@ -98,9 +98,9 @@ export class EmbeddedStorage implements MovableStorage {
    */
   static async open(options: EmbeddedOptions = {}): Promise<EmbeddedStorage> {
     let opened: EmbeddedStorage | undefined;
-    const onTrouble = (error: Error): void => {
+    const onTrouble = (error: Error | undefined): void => {
       if (opened !== undefined) opened.#trouble = error;
-      options.onTrouble?.(error);
+      if (error !== undefined) options.onTrouble?.(error);
     };
     const lock = await takeLock(options, (error) => {
       if (opened !== undefined) opened.#stop(error);
@@ -121,7 +121,7 @@ export class EmbeddedStorage implements MovableStorage {
   static #load(
     options: EmbeddedOptions,
     lock: FolderLock | undefined,
-    onTrouble: (error: Error) => void,
+    onTrouble: (error: Error | undefined) => void,
   ): EmbeddedStorage {
     const folder = folderOf(options);
     const disk = options.disk ?? (folder === undefined ? new MemoryDisk() : new NodeDisk(folder));
@@ -147,13 +147,20 @@ export class EmbeddedStorage implements MovableStorage {
       onReplayed: () => loader.finish(),
     });
     engine.oldestSegment = recovered.segments[0]?.number ?? 1;
-    engine.journal.open(recovered.segments, recovered.sequence);
-    writeBoot(engine.journal.begin(), engine.options.bootId);
-    engine.journal.commit(true);
-    engine.fences.open(loader.fenceEnd);
+    try {
+      engine.journal.open(recovered.segments, recovered.sequence);
+      writeBoot(engine.journal.begin(), engine.options.bootId);
+      engine.journal.commit(true);
+      engine.fences.open(loader.fenceEnd);
+    } catch (error) {
+      // Its timers would go on in a folder that is another's by then.
+      engine.journal.abandon();
+      throw error;
+    }
     const compactor = new Compactor(engine, (error) => {
       // On a full disk compaction waits as enqueues do; the journal says so itself.
-      if (!engine.journal.full) onTrouble(error as Error);
+      if (error === undefined) onTrouble(undefined);
+      else if (!engine.journal.full) onTrouble(error as Error);
     });
     return new EmbeddedStorage(engine, compactor, lock, folder);
   }
@@ -342,8 +349,8 @@ export class EmbeddedStorage implements MovableStorage {
       if (journal.broken !== undefined) throw journal.stopped();
       const value = verb();
       this.#compactor.afterWrite();
-      const durable = journal.durable();
-      return durable === undefined ? Promise.resolve(value) : durable.then(() => value);
+      const held = journal.durable() ?? this.#compactor.overdue;
+      return held === undefined ? Promise.resolve(value) : held.then(() => value);
     } catch (error) {
       return Promise.reject(error);
     }

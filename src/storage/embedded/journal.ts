@@ -53,6 +53,8 @@ export class Journal {
   #folderChanges = 0;
   #folderSynced = 0;
   #syncing: Promise<void> | undefined;
+  /** The flush under way whose failure a flush at once may have hidden. */
+  #doubted: Promise<void> | undefined;
   #broken: Error | undefined;
   #full = false;
   #timers: NodeJS.Timeout[] = [];
@@ -140,7 +142,7 @@ export class Journal {
 
   /** Resolves when all that is written now is as durable as the mode promises; undefined when it is already. */
   durable(): Promise<void> | undefined {
-    if (this.#options.durability !== "power" || this.#synced >= this.#sequence) return undefined;
+    if (this.#options.durability !== "power" || this.#synced >= this.#sequence) return this.#doubted;
     return this.#durableUpTo(this.#sequence);
   }
 
@@ -149,7 +151,10 @@ export class Journal {
     await this.#durableUpTo(this.#sequence);
   }
 
-  /** As {@link sync}, before it returns. */
+  /**
+   * As {@link sync}, before it returns. A flush that is under way may have failed without having said so yet, and
+   * then this one succeeds all the same: so answers wait until it has ended well.
+   */
   syncNow(): void {
     this.#refuseWhenBroken();
     try {
@@ -160,6 +165,7 @@ export class Journal {
       throw this.#break("flush", error);
     }
     this.#markSynced(this.#sequence, this.#folderChanges);
+    this.#doubted = this.#syncing;
   }
 
   /** The record at a place. */
@@ -192,6 +198,21 @@ export class Journal {
 
   /** Writes and flushes the mark of an orderly end, and closes the files. */
   async close(): Promise<void> {
+    try {
+      await this.#end();
+    } finally {
+      await this.#syncing?.catch(() => {});
+      this.abandon();
+    }
+  }
+
+  /** Leaves the files as they are, and the disk to others: after an opening that failed. */
+  abandon(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const segment of this.segments) segment.file.close();
+  }
+
+  async #end(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     if (this.#broken === undefined) {
       // Flushed twice, so that the mark itself says that all before it is on disk.
@@ -205,8 +226,6 @@ export class Journal {
       }
       await this.sync();
     }
-    await this.#syncing?.catch(() => {});
-    for (const segment of this.segments) segment.file.close();
   }
 
   #append(writer: FrameWriter, kind: number): void {
@@ -296,6 +315,7 @@ export class Journal {
     // most one flush that is under way, and then one of our own.
     this.#syncing ??= this.#flush().finally(() => {
       this.#syncing = undefined;
+      this.#doubted = undefined;
     });
     return this.#syncing.then(() => this.#durableUpTo(sequence));
   }

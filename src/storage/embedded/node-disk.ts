@@ -43,7 +43,7 @@ export class NodeDisk implements Disk {
   }
 
   remove(name: string): void {
-    rmSync(join(this.#folder, name));
+    rmSync(join(this.#folder, name), { force: true });
   }
 
   async syncFolder(): Promise<void> {

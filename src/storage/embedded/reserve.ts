@@ -28,7 +28,7 @@ export class Reserve {
   fill(): boolean {
     if (this.bytes === 0 || this.#present) return true;
     const names = this.#disk.list();
-    if (names.includes(UNFINISHED)) this.#disk.remove(UNFINISHED);
+    this.#disk.remove(UNFINISHED);
     if (names.includes(NAME) && this.#sizeOf(NAME) === this.bytes) this.#present = true;
     else this.#present = this.#write();
     return this.#present;
@@ -37,9 +37,10 @@ export class Reserve {
   /** Tries whether the disk has room again, with and without the reserve in place. */
   roomAgain(): boolean {
     if (!this.#present) return this.fill();
-    const roomy = this.#allocate(UNFINISHED);
-    if (this.#disk.list().includes(UNFINISHED)) this.#disk.remove(UNFINISHED);
-    return roomy;
+    return this.#whenRoom(() => {
+      this.#allocate();
+      this.#disk.remove(UNFINISHED);
+    });
   }
 
   /** Turns the reserve into the file `name`. */
@@ -50,24 +51,30 @@ export class Reserve {
   }
 
   #write(): boolean {
-    if (!this.#allocate(UNFINISHED)) {
+    return this.#whenRoom(() => {
+      this.#allocate();
+      this.#disk.rename(UNFINISHED, NAME);
+    });
+  }
+
+  /** False, and nothing left behind, when the disk has no room for what it does. */
+  #whenRoom(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
       this.#disk.remove(UNFINISHED);
       return false;
     }
-    this.#disk.rename(UNFINISHED, NAME);
-    return true;
   }
 
-  #allocate(name: string): boolean {
-    const file = this.#disk.open(name, { create: true });
+  #allocate(): void {
+    const file = this.#disk.open(UNFINISHED, { create: true });
     try {
       for (let at = 0; at < this.bytes; at += CHUNK.length) {
         file.write(CHUNK.subarray(0, Math.min(CHUNK.length, this.bytes - at)), at);
       }
-      return true;
-    } catch (error) {
-      if (isDiskFull(error)) return false;
-      throw error;
     } finally {
       file.close();
     }

@@ -1,7 +1,7 @@
 import { vi } from "vitest";
 
 /** Longer than the promise queue is while no call and no flush is left. */
-const TURNS = 400;
+const TURNS = 120;
 
 /**
  * The engine's own timers (background flush, compaction, the look for room on a full disk) in the hands of a

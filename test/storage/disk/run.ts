@@ -149,9 +149,11 @@ export class Play {
   }
 
   async #close(storage: EmbeddedStorage): Promise<void> {
+    // One that stopped by itself has nothing more to bring to the disk.
+    const hasStopped = storage.trouble()?.isFinal === true;
     try {
       await storage.close();
-      this.progress.flushed = this.progress.answered;
+      if (!hasStopped) this.progress.flushed = this.progress.answered;
     } catch (error) {
       this.refused = error;
     }

@@ -21,7 +21,7 @@ beforeEach(() => engineTimers.take());
 afterEach(() => engineTimers.giveBack());
 
 const told: string[] = [];
-afterAll(() => console.info(told.join("\n")));
+afterAll(() => process.stderr.write(told.map((line) => `${line}\n`).join("")));
 
 /** Plays every run, and checks every moment of it whose turn it is. */
 async function atEveryOperation(
