@@ -8,6 +8,7 @@ import { addDemoWorker } from "./demo-worker.ts";
 import { addDoctor } from "./doctor.ts";
 import { addEnqueue } from "./enqueue.ts";
 import { EXIT_CODES_HELP } from "./exit.ts";
+import { addLoad } from "./load.ts";
 import { addMove } from "./move.ts";
 import { addQueues } from "./queues.ts";
 import { addServe } from "./serve.ts";
@@ -38,6 +39,7 @@ export function createProgram(json = false): Command {
     addQueues,
     addTasks,
     addDead,
+    addLoad,
     addMove,
     addBench,
     addCompare,

@@ -5,7 +5,7 @@ import { LoadAccount } from "./account.ts";
 import { Fleet } from "./fleet.ts";
 import type { GeneratorEnd } from "./generator-process.ts";
 import { limitOf } from "./limit.ts";
-import { checkLoadReport, type LoadReport, type LoadSettings } from "./load-report.ts";
+import { checkLoadReport, type LoadReport, type LoadSettings, type LoadTargetReport } from "./load-report.ts";
 import { headlineOf, type LoadWish } from "./load-wish.ts";
 import { memoryOf } from "./memory.ts";
 import { outOfOrder, placesOf } from "./order.ts";
@@ -43,6 +43,18 @@ export async function runLoad(place: BenchPlace, wish: LoadWish): Promise<LoadRe
   }
 }
 
+/** What is under load, as the report says it. */
+export function targetOf({ engine, server }: BenchPlace): LoadTargetReport {
+  const { store, place, durability, redisVersion } = engine;
+  return {
+    store: store === "memory" ? "embedded" : store,
+    place,
+    durability,
+    redisVersion,
+    ownServer: server !== undefined,
+  };
+}
+
 /** What is ready when the load may begin. */
 interface Prepared {
   readonly queue: string;
@@ -78,7 +90,6 @@ class LoadRun {
     const { recorder, fences, ...figures } = measured;
     const delivery = await this.#account.audit(this.#place.connection);
     const { claimed, ...sums } = recorder.sums;
-    const { store, place, durability, redisVersion } = this.#place.engine;
     return {
       format: "dibs-load",
       version: 1,
@@ -86,13 +97,7 @@ class LoadRun {
       question: scenario.question,
       startedAt,
       environment,
-      target: {
-        store: store === "memory" ? "embedded" : store,
-        place,
-        durability,
-        redisVersion,
-        ownServer: this.#place.server !== undefined,
-      },
+      target: targetOf(this.#place),
       settings: prepared.settings,
       complete: !signal.aborted,
       saturation,
