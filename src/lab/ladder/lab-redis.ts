@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
+import type { TlsOptions } from "../../storage/redis/link/connection.ts";
 import { infoOf } from "../../storage/redis/link/info.ts";
 import { RedisLink } from "../../storage/redis/link/link.ts";
 import { parseRedisUrl } from "../../storage/redis/link/redis-url.ts";
 import { InvalidRequestError } from "../../task/errors.ts";
+import type { RungPlace } from "./rung.ts";
 import type { TrialPlace } from "./trial.ts";
 
 /** What all keys of the ladder begin with; nothing else on the server is written, and only counted. */
@@ -11,22 +13,24 @@ const PAGE = 1_000;
 /** About what a task takes in the largest of the layouts. */
 const TASK_BYTES = 1_000;
 
+type Where = Pick<RungPlace, "url" | "tls">;
+
 /** The server that the ladder stands on, as it was found. */
 export class LabRedis {
-  readonly url: string;
   /** The address without the password. */
   readonly shown: string;
   /** With its name: "redis 7.2.4", "valkey 8.0.1". */
   readonly version: string;
   /** Keys of others that it holds. */
   readonly foreignKeys: number;
+  readonly #where: Where;
   readonly #link: RedisLink;
   readonly #prefix = `${PREFIX}:${randomBytes(4).toString("hex")}`;
   #places = 0;
 
-  private constructor(url: string, link: RedisLink, version: string, foreignKeys: number) {
-    this.url = url;
-    this.shown = parseRedisUrl(url).shown;
+  private constructor(where: Where, link: RedisLink, version: string, foreignKeys: number) {
+    this.#where = where;
+    this.shown = parseRedisUrl(where.url).shown;
     this.version = version;
     this.foreignKeys = foreignKeys;
     this.#link = link;
@@ -37,20 +41,21 @@ export class LabRedis {
    * @throws {InvalidRequestError} for a cluster or sentinels: the rungs look for their tasks on one server.
    * @throws {StorageUnavailableError} when it cannot be used, and says what to do.
    */
-  static async open(url: string, tasks: number): Promise<LabRedis> {
+  static async open(url: string, tasks: number, tls?: TlsOptions): Promise<LabRedis> {
     const { kind, shown } = parseRedisUrl(url);
     if (kind !== "standalone")
       throw new InvalidRequestError(
         `The ladder stands on a single Redis, and ${shown} names ${kind === "cluster" ? "a cluster" : "sentinels"}: give redis://host:port of one server`,
       );
-    const link = await RedisLink.open({ url, connections: 1 }, []);
+    const where = { url, ...(tls !== undefined && { tls }) };
+    const link = await RedisLink.open({ ...where, connections: 1 }, []);
     try {
       const [[text], [keys]] = await Promise.all([link.everyMaster("INFO"), link.everyMaster("DBSIZE")]);
       const info = infoOf(text);
       refuseFull(info, tasks, shown);
       const valkey = info["valkey_version"];
       const version = valkey === undefined ? `redis ${info["redis_version"]}` : `valkey ${valkey}`;
-      return new LabRedis(url, link, version, Number(keys));
+      return new LabRedis(where, link, version, Number(keys));
     } catch (error) {
       await link.close();
       throw error;
@@ -61,7 +66,7 @@ export class LabRedis {
   place(): TrialPlace {
     this.#places += 1;
     const prefix = `${this.#prefix}-${this.#places}`;
-    return { url: this.url, prefix, link: this.#link, clear: () => this.#remove(`${prefix}[:{]*`) };
+    return { ...this.#where, prefix, link: this.#link, clear: () => this.#remove(`${prefix}[:{]*`) };
   }
 
   /** Removes what is left of all places, after an interruption too. */

@@ -23,6 +23,8 @@ export interface LadderOptions {
   readonly reads: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: LadderProgress) => void;
+  /** Told the rows of each cell as soon as it is finished. */
+  readonly onCell: (rows: readonly LadderRow[]) => void;
 }
 
 export interface LadderProgress {
@@ -115,7 +117,9 @@ class Climb {
       }),
     );
     const series = await this.#interleaved(candidates, `${depth} pending, ${callers} callers`);
-    this.rows.push(...rowsOf(here, series, depth, callers));
+    const rows = rowsOf(here, series, depth, callers);
+    this.rows.push(...rows);
+    this.#options.onCell(rows);
     this.standings.push(...standingsOf(here, series, depth, callers));
     this.faults.push(...faultsOf(here, series, depth, callers));
   }

@@ -9,6 +9,7 @@ import type { Measurement } from "../run.ts";
 import { PRODUCT_QUEUE } from "./rungs/product.ts";
 import { observe } from "./server-work.ts";
 import type { TrialPlace } from "./trial.ts";
+import { linkOptionsOf } from "./wire.ts";
 
 export const READS_A_WRITE = [1, 5, 20] as const;
 export const CACHE_MODES = ["off", "on"] as const;
@@ -27,7 +28,7 @@ const HOT_TASKS = 1_000;
 /** Reads tasks by their id through the broker, and writes one now and then, with the cache always off or always on. */
 export async function runReads(place: TrialPlace, load: ReadLoad, signal: AbortSignal): Promise<Measurement> {
   signal.throwIfAborted();
-  const storage = await RedisStorage.open({ url: place.url, prefix: place.prefix });
+  const storage = await RedisStorage.open({ ...linkOptionsOf(place), prefix: place.prefix });
   const broker = await Broker.open(storage, { cache: { mode: load.cache } });
   try {
     const ids = Array.from({ length: HOT_TASKS }, () => newTaskId(PRODUCT_QUEUE));

@@ -1,7 +1,10 @@
+import type { TlsOptions } from "../../storage/redis/link/connection.ts";
+
 /** Where a rung keeps its tasks: all its keys begin with `prefix`, and nothing else is touched. */
 export interface RungPlace {
   readonly url: string;
   readonly prefix: string;
+  readonly tls?: TlsOptions;
 }
 
 export interface RungTask {

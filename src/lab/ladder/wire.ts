@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { Connection } from "../../storage/redis/link/connection.ts";
-import { RedisLink } from "../../storage/redis/link/link.ts";
-import { parseRedisUrl, type RedisPlace } from "../../storage/redis/link/redis-url.ts";
+import { RedisLink, type RedisOptions } from "../../storage/redis/link/link.ts";
+import { parseRedisUrl } from "../../storage/redis/link/redis-url.ts";
 import type { Script } from "../../storage/redis/link/script.ts";
 import type { RungPlace, Traffic } from "./rung.ts";
 
@@ -9,23 +9,23 @@ export type Command = readonly [name: string, first: string, ...rest: (string | 
 
 /** The connections of a rung, as many as the product has by default, and a count of what is sent on them. */
 export class Wire {
-  readonly #place: RedisPlace;
+  readonly #place: RungPlace;
   readonly #links: readonly RedisLink[];
   #roundTrips = 0;
   readonly #plain: Record<string, number> = {};
 
-  private constructor(url: string, links: readonly RedisLink[]) {
-    this.#place = parseRedisUrl(url);
+  private constructor(place: RungPlace, links: readonly RedisLink[]) {
+    this.#place = place;
     this.#links = links;
   }
 
-  static async open({ url }: RungPlace, scripts: readonly Script[] = [], connections = 2): Promise<Wire> {
+  static async open(place: RungPlace, scripts: readonly Script[] = [], connections = 2): Promise<Wire> {
     const links: RedisLink[] = [];
     try {
       for (let n = 0; n < connections; n += 1) {
-        links.push(await RedisLink.open({ url, connections: 1 }, scripts));
+        links.push(await RedisLink.open({ ...linkOptionsOf(place), connections: 1 }, scripts));
       }
-      return new Wire(url, links);
+      return new Wire(place, links);
     } catch (error) {
       await Promise.all(links.map((link) => link.close()));
       throw error;
@@ -60,7 +60,12 @@ export class Wire {
   /** Opens a connection, runs a script on it and closes it: the connect, the greeting and the call are a round trip each. */
   async runCold(script: Script, keys: readonly string[], args: readonly (string | number)[]) {
     this.#roundTrips += 3;
-    const connection = await Connection.open(this.#place.addresses[0], this.#place);
+    const { url, tls } = this.#place;
+    const login = parseRedisUrl(url);
+    const connection = await Connection.open(login.addresses[0], {
+      ...login,
+      ...(tls !== undefined && { tls }),
+    });
     try {
       return await connection.ask("EVALSHA", [script.sha, keys.length, ...keys, ...args]);
     } finally {
@@ -84,6 +89,11 @@ export class Wire {
     const known = name.toLowerCase();
     this.#plain[known] = (this.#plain[known] ?? 0) + count;
   }
+}
+
+/** How the engine's link gets to a place. */
+export function linkOptionsOf({ url, tls }: Pick<RungPlace, "url" | "tls">): RedisOptions {
+  return { url, ...(tls !== undefined && { tls }) };
 }
 
 /** A script of a rung. */

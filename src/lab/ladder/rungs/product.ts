@@ -5,6 +5,7 @@ import type { Storage } from "../../../storage/storage.ts";
 import { type LeaseToken, parseQueueName, type QueueName, type TaskId } from "../../../task/ids.ts";
 import type { ClaimedTask } from "../../../task/task.ts";
 import type { OpenRung, Rung, RungPlace, RungWorker } from "../rung.ts";
+import { linkOptionsOf } from "../wire.ts";
 
 export const PRODUCT_QUEUE = parseQueueName("ladder") as QueueName;
 
@@ -27,8 +28,8 @@ function productOf(batch: number, name: string, over: string): Rung {
 export const product: Rung = productOf(1, "dibs", "fused");
 export const productBatches: Rung = productOf(100, "dibs-batches-of-100", "batches-of-100");
 
-async function open({ url, prefix }: RungPlace, batch: number): Promise<OpenRung> {
-  const storage = await RedisStorage.open({ url, prefix });
+async function open(place: RungPlace, batch: number): Promise<OpenRung> {
+  const storage = await RedisStorage.open({ ...linkOptionsOf(place), prefix: place.prefix });
   let roundTrips = 0;
   const broker = await Broker.open(
     counted(storage, () => {

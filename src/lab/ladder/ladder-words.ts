@@ -1,0 +1,94 @@
+import { duration, figure } from "../markdown.ts";
+import type { LadderReport, LadderRow, ReadRow } from "./ladder-report.ts";
+
+/** A column of the ladder's tables, for the terminal and for Markdown. */
+export interface LadderColumn<Row> {
+  readonly title: string;
+  value(row: Row): string;
+}
+
+export const CLAIM_COLUMNS: readonly LadderColumn<LadderRow>[] = [
+  { title: "rung", value: ({ rung }) => rung },
+  { title: "P50", value: ({ p50Ns }) => duration(p50Ns.median) },
+  { title: "P99", value: ({ p99Ns }) => duration(p99Ns.median) },
+  { title: "cycle P50", value: ({ cycleP50Ns }) => duration(cycleP50Ns.median) },
+  { title: "tasks/s", value: ({ tasksPerSecond }) => figure(tasksPerSecond.median) },
+  { title: "trips", value: ({ roundTrips }) => figure(roundTrips) },
+  { title: "calls", value: ({ redisCalls }) => figure(redisCalls) },
+  { title: "server µs", value: ({ serverUs }) => figure(serverUs) },
+  { title: "again", value: againOf },
+  { title: "lost", value: ({ lost }) => figure(lost) },
+  { title: "P50 ×", value: ({ factor }) => (factor === null ? "" : figure(factor.p50.median)) },
+  {
+    title: "tasks/s ×",
+    value: ({ factor }) => (factor === null ? "" : figure(factor.tasksPerSecond.median)),
+  },
+  { title: "over", value: ({ factor }) => factor?.over ?? "" },
+];
+
+export const READ_COLUMNS: readonly LadderColumn<ReadRow>[] = [
+  { title: "reads : writes", value: ({ readsAWrite }) => `${readsAWrite}:1` },
+  { title: "callers", value: ({ callers }) => figure(callers) },
+  { title: "cache", value: ({ cache }) => cache },
+  { title: "read mean", value: ({ readMeanNs }) => duration(readMeanNs.median) },
+  { title: "read P50", value: ({ readP50Ns }) => duration(readP50Ns.median) },
+  { title: "read P99", value: ({ readP99Ns }) => duration(readP99Ns.median) },
+  { title: "calls/s", value: ({ callsPerSecond }) => figure(callsPerSecond.median) },
+  { title: "trips", value: ({ roundTrips }) => figure(roundTrips) },
+  { title: "server CPU µs", value: ({ serverCpuUs }) => figure(serverCpuUs) },
+  { title: "read mean ×", value: ({ factor }) => (factor === null ? "" : figure(factor.readMean.median)) },
+  {
+    title: "calls/s ×",
+    value: ({ factor }) => (factor === null ? "" : figure(factor.callsPerSecond.median)),
+  },
+];
+
+/** What the columns mean. */
+export const CLAIM_LEGEND =
+  "P50 and P99 are of a claim of a whole batch, cycle is claim and completion together. trips, calls (redis.call in scripts) " +
+  "and server µs (inside commands) are for each task that was completed; again: deliveries of tasks that had been handed out " +
+  "already, and their share; × is the factor over the rung named last, taken inside each repetition.";
+
+/** How often tasks were handed out again, with the share of all deliveries. */
+export function againOf({ again, claimed }: Pick<LadderRow, "again" | "claimed">): string {
+  return again === 0 ? "0" : `${again.toLocaleString("en-US")} (${figure((100 * again) / claimed)} %)`;
+}
+
+export function cellName({ depth, callers }: Pick<LadderRow, "depth" | "callers">): string {
+  return `${depth.toLocaleString("en-US")} pending, ${callers === 1 ? "1 caller" : `${callers} callers`}`;
+}
+
+/** The rows by cell, in order. */
+export function cellsOf({ rows }: Pick<LadderReport, "rows">): readonly (readonly LadderRow[])[] {
+  const cells = new Map<string, LadderRow[]>();
+  for (const row of rows) {
+    const cell = cells.get(cellName(row));
+    if (cell === undefined) cells.set(cellName(row), [row]);
+    else cell.push(row);
+  }
+  return [...cells.values()];
+}
+
+/** From the first rung to the product, and where the product stands among the others; a sentence for each cell. */
+export function sentencesOf(report: LadderReport): string[] {
+  return cellsOf(report).flatMap((rows) => {
+    const [first] = rows;
+    const standing = report.standings.filter(
+      ({ depth, callers }) => depth === first?.depth && callers === first.callers,
+    );
+    return standing.map(({ product, cycle, tasksPerSecond }) => {
+      const own = rows.find(({ rung }) => rung === product);
+      const from =
+        first === undefined || own === undefined || product !== "dibs" ? "" : fromFirst(first, own);
+      const time = `${figure(cycle.factor.median)} × the cycle of ${cycle.best}`;
+      const rate = `${figure(tasksPerSecond.factor.median)} × the tasks/s of ${tasksPerSecond.best}`;
+      return `${cellName(first as LadderRow)}: ${from}${product} takes ${time} and does ${rate}, the best of the safe rungs of its batch.`;
+    });
+  });
+}
+
+function fromFirst(first: LadderRow, own: LadderRow): string {
+  const time = figure(first.cycleP50Ns.median / own.cycleP50Ns.median);
+  const rate = figure(own.tasksPerSecond.median / first.tasksPerSecond.median);
+  return `from ${first.rung} to ${own.rung} the cycle is ${time} times as quick and tasks/s are ${rate} times as many; `;
+}
