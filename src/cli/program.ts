@@ -8,6 +8,7 @@ import { addDemoWorker } from "./demo-worker.ts";
 import { addDoctor } from "./doctor.ts";
 import { addEnqueue } from "./enqueue.ts";
 import { EXIT_CODES_HELP } from "./exit.ts";
+import { addLadder } from "./ladder.ts";
 import { addLoad } from "./load.ts";
 import { addMove } from "./move.ts";
 import { addQueues } from "./queues.ts";
@@ -39,6 +40,7 @@ export function createProgram(json = false): Command {
     addQueues,
     addTasks,
     addDead,
+    addLadder,
     addLoad,
     addMove,
     addBench,
