@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { Redis } from "ioredis";
 import type { Benchmark, Findings } from "../src/lab/benchmark.ts";
 import { DeliveryLedger } from "../src/lab/delivery.ts";
@@ -20,6 +19,7 @@ import { RedisLink } from "../src/storage/redis/link/link.ts";
 import { PeerQueue } from "./bullmq.ts";
 import { claimLoop, Stock } from "./claiming.ts";
 import { collectGarbage, fillNoted, QUEUE } from "./engine.ts";
+import { NOOP, NOOP_KEY } from "./noop.ts";
 import { BenchRedis, openScratchRedis, perOperation } from "./redis.ts";
 import { TARGETS } from "./targets.ts";
 
@@ -131,14 +131,6 @@ async function timed(
   };
 }
 
-const NOOP_SOURCE = "#!lua flags=allow-oom\nreturn 1\n";
-const NOOP = {
-  name: "noop",
-  source: NOOP_SOURCE,
-  sha: createHash("sha1").update(NOOP_SOURCE).digest("hex"),
-};
-const NOOP_KEY = `noop:{${QUEUE}}`;
-
 function noop(redis: BenchRedis, callers: Callers): Candidate {
   return {
     name: `no-op × ${callers}`,
@@ -163,7 +155,7 @@ function ioredisNoop(redis: BenchRedis): Candidate {
     name: "no-op ioredis × 1",
     async measure(trial) {
       const client = new Redis(redis.address);
-      await client.script("LOAD", NOOP_SOURCE);
+      await client.script("LOAD", NOOP.source);
       const claim = async () => {
         await client.evalsha(NOOP.sha, 1, NOOP_KEY);
         return "";

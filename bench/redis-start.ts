@@ -15,16 +15,19 @@ import {
   type Trial,
 } from "../src/lab/run.ts";
 import { judge } from "../src/lab/target.ts";
+import { RedisLink } from "../src/storage/redis/link/link.ts";
 import { collectGarbage } from "./engine.ts";
+import { NOOP, NOOP_KEY } from "./noop.ts";
 import { BenchRedis, freshPrefix } from "./redis.ts";
 import type { RedisWorkerDuties } from "./redis-worker-process.ts";
-import { type Heard, openListener, type Side } from "./start-listener.ts";
+import { type Heard, machineNs, openListener, type Side } from "./start-listener.ts";
 import { TARGETS } from "./targets.ts";
 
 const PER_SECOND = 200;
 const CONCURRENCY = 50;
 /** So many tasks go through before a trial is measured: all connections stand and all code is warm. */
 const WARM_TASKS = 100;
+const FLOOR = "floor";
 const EMPTY_MS_MAX = 10_000;
 
 /** How long until an idle worker starts on a task? */
@@ -45,6 +48,7 @@ async function run(options: RunOptions): Promise<Findings> {
     const candidates = [
       ...sides.map((side) => near(redis, side)),
       ...sides.map((side) => across(redis, side)),
+      floor(redis),
     ];
     const series = await runInterleaved(candidates, options);
     const compare = (where: string, percentile: number) => ({
@@ -59,14 +63,28 @@ async function run(options: RunOptions): Promise<Findings> {
     });
     const nearP50 = compare("one process", 50);
     const acrossP50 = compare("two processes", 50);
+    const toFloor = (candidate: string) => ({
+      measure: "start P50",
+      candidate,
+      baseline: FLOOR,
+      ...ratioOf(seriesNamed(series, candidate), seriesNamed(series, FLOOR), latencyNs("start", 50)),
+    });
     return {
       parameters: { perSecond: PER_SECOND, concurrency: CONCURRENCY },
       series,
-      comparisons: [nearP50, compare("one process", 99), acrossP50, compare("two processes", 99)],
+      comparisons: [
+        nearP50,
+        compare("one process", 99),
+        acrossP50,
+        compare("two processes", 99),
+        toFloor("Dibs, one process"),
+        toFloor("Dibs, two processes"),
+        toFloor("BullMQ, one process"),
+      ],
       targets: [judge(TARGETS.startNear, nearP50), judge(TARGETS.startAcross, acrossP50)],
       notes: [
         "`start`: from the call of enqueue to the first line of the handler, by the machine's monotonic clock, which all processes " +
-          "share. `enqueue`: until the enqueue was acknowledged, from when it was meant to leave. Tasks leave at a constant rate, whatever the answers do.",
+          "share. `floor`: one round trip of a script that does nothing, after the same idleness: no start can take less. `enqueue`: until the enqueue was acknowledged, from when it was meant to leave. Tasks leave at a constant rate, whatever the answers do.",
       ],
     };
   } finally {
@@ -121,6 +139,35 @@ function across(redis: BenchRedis, side: Side): Candidate {
         await child.end();
         await client.close();
         await redis.clear();
+      }
+    },
+  };
+}
+
+/** What one round trip takes where both processes have slept since the last one. */
+function floor(redis: BenchRedis): Candidate {
+  return {
+    name: FLOOR,
+    async measure({ seconds }) {
+      const link = await RedisLink.open({ url: redis.url }, [NOOP]);
+      const pace = {
+        perSecond: PER_SECOND,
+        outstandingMax: PER_SECOND,
+        send: async () => {
+          const from = machineNs();
+          await link.run(NOOP, [NOOP_KEY], []);
+          start.record(Number(machineNs() - from));
+        },
+      };
+      let start = new LatencyHistogram();
+      try {
+        await paceRequests({ ...pace, seconds: WARM_TASKS / PER_SECOND });
+        start = new LatencyHistogram();
+        collectGarbage();
+        const { succeeded, failed, ...done } = await paceRequests({ ...pace, seconds });
+        return { seconds: done.seconds, operations: succeeded, errors: failed, latencies: { start } };
+      } finally {
+        await link.close();
       }
     },
   };
