@@ -299,7 +299,7 @@ describe.runIf(hasPromtool)("promtool", () => {
       (minutes) => minutes.slowDown(150),
     ],
     ["the event loop is blocked", "DibsEventLoopLate", 16, () => sleep(50).then(() => block(250))],
-    ["garbage collection stops the process", "DibsGcPauseLong", 4, () => collect()],
+    ["garbage collection stops the process", "DibsGcPauseLong", 7, () => collect()],
   ])("raises, when %s, %s", async (_trouble, alerts, length, happens) => {
     await using minutes = await Minutes.start();
     await minutes.pass(length, async () => {

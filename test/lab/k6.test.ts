@@ -4,7 +4,7 @@ import { chmod, cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ServerProcess } from "../command.ts";
+import { dibs, ServerProcess } from "../command.ts";
 import { isInstalled } from "../program.ts";
 import { startRedis } from "../redis/servers/redis-server.ts";
 import { filesIn, root } from "../source-tree.ts";
@@ -12,14 +12,14 @@ import { filesIn, root } from "../source-tree.ts";
 // The scripts of loadtest/k6 as they stand, against a real server: by a small stand-in for k6's modules, which has
 // its own banner, thresholds and exit codes, and by k6 itself where somebody has installed it.
 
-/** Small and short; no bound on latency, because this machine has other things to do. */
+/** Small and short, and no bound on latency: the machine has other things to do, and may be slow at any of it. */
 const SMALL = {
-  RATE: "40",
-  PRODUCER_RATE: "40",
+  RATE: "10",
+  PRODUCER_RATE: "10",
   DURATION: "2s",
   BURST_DURATION: "1s",
-  DRAIN_DURATION: "2s",
-  TASKS: "150",
+  DRAIN_DURATION: "6s",
+  TASKS: "50",
   VUS: "3",
   WORKER_VUS: "2",
   PRODUCER_PREALLOC_VUS: "2",
@@ -137,11 +137,11 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
 
       expect(stderr).not.toContain("level=error");
       expect({ code, missed: summary.thresholds.filter(({ ok }) => !ok) }).toEqual({ code: 0, missed: [] });
-      expect(tasks.enqueued).toBeGreaterThan(30);
+      expect(tasks.enqueued).toBeGreaterThanOrEqual(10);
       expect(tasks.lost).toBe(0);
       expect(tasks.completed).toBe(tasks.claimed);
-      if (script.includes("prefill")) expect(tasks.left).toBe(150);
-      else expect(summary.operations).toBeGreaterThan(10);
+      if (script.includes("prefill")) expect(tasks.left).toBe(50);
+      else expect(summary.operations).toBeGreaterThan(0);
       const order = queue.includes("mixed")
         ? await counted(server.url, "dibs_tasks_completed_total", `${queue}-order`)
         : 0;
@@ -149,7 +149,7 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
       // Nothing is left behind, but what the prefill is for.
       const { ready = 0, ...others } = await countsOf(queue);
       expect(Object.values(others).every((count) => count === 0)).toBe(true);
-      expect(ready).toBe(script.includes("prefill") ? 150 : 0);
+      expect(ready).toBe(script.includes("prefill") ? 50 : 0);
       await ask(`/v1/queues/${queue}/tasks?state=ready`, undefined, "DELETE");
     },
   );
@@ -161,11 +161,13 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
       const loadtest = join(folder, "loadtest");
       await cp(join(root, "loadtest"), loadtest, { recursive: true });
       const { code, stderr } = await run(
-        "cd loadtest\nk6 run -u 3 -d 2s k6/claim-latency.js > baseline.json",
+        "cd loadtest\nk6 run -u 3 -d 6s k6/claim-latency.js > baseline.json",
         {},
         folder,
       );
-      const written = await readFile(join(loadtest, "baseline.json"), "utf8");
+      const baseline = join(loadtest, "baseline.json");
+      const written = await readFile(baseline, "utf8");
+      const compared = await dibs(["compare", baseline, baseline]);
       await rm(folder, { recursive: true, force: true });
       const summary = summaryIn(written);
 
@@ -179,7 +181,7 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
         emptyClaims: 0,
         passed: true,
       });
-      expect(summary.seconds).toBeGreaterThanOrEqual(2);
+      expect(summary.seconds).toBeGreaterThanOrEqual(6);
       expect(summary.tasks).toMatchObject({ enqueued: summary.operations, lost: 0, left: 0, reclaimed: 0 });
       expect(summary.perSecond).toBeCloseTo(summary.operations / summary.seconds, 6);
       const { claim } = summary.latencies;
@@ -190,7 +192,11 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
       expect(rising).toEqual([...rising].sort((a, b) => a - b));
       expect(rising[0]).toBeGreaterThan(10_000);
       const inSlices = summary.slices.reduce((sum, { operations }) => sum + operations, 0);
-      expect([summary.slices.length, inSlices]).toEqual([10, summary.operations]);
+      expect(inSlices).toBe(summary.operations);
+      expect(summary.slices.length).toBeGreaterThan(1);
+      expect(summary.slices.length).toBeLessThanOrEqual(10);
+      expect(compared.code).toBe(0);
+      expect(compared.stdout).toMatch(/^P99 .* × 1\.00 .*noise$/m);
     },
   );
 
