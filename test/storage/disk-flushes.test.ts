@@ -116,6 +116,26 @@ describe("a flush", () => {
     }
   });
 
+  it("says so when the flush of an orderly close fails, also one that compaction waits for", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, tasks(10));
+    const removes: string[] = [];
+    disk.onOperation = ({ kind, name, number }) => {
+      if (kind === "remove") removes.push(name);
+      // The flush of a compaction that is under way when the close begins.
+      if (kind === "sync") disk.fault = { operation: number, kind: "EIO", part: 0 };
+    };
+    while (disk.fault === undefined) {
+      // Not awaited: the flush must not end before the close.
+      void storage.enqueue(QUEUE, [aTask()]);
+      void storage.purge(QUEUE, "ready", 500);
+    }
+
+    await expect(storage.close()).rejects.toThrow("a flush of the journal failed");
+    expect(removes).toEqual([]);
+  });
+
   it("does not believe the cache after a failed flush, on a full disk either", async () => {
     for (const seed of SEEDS) {
       const simulated = new SimulatedDisk();

@@ -324,9 +324,13 @@ export class EmbeddedStorage implements MovableStorage {
   }
 
   async #close(): Promise<void> {
+    const { journal } = this.#engine;
+    const before = journal.broken;
     try {
       await this.#compactor.close();
-      await this.#engine.journal.close();
+      await journal.close();
+      // A flush that failed meanwhile: what was written last may not be on disk.
+      if (journal.broken !== before) throw journal.stopped();
     } finally {
       await this.#lock?.release();
     }
