@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { tlsOf } from "../config.ts";
 import type { BenchPlace } from "../lab/bench/place.ts";
@@ -122,7 +123,7 @@ async function run(
 ): Promise<ExitCode> {
   const { output, signal } = session;
   const settings = settingsOf(flags);
-  await writable(flags);
+  await checkWritable(flags);
   const place = await open(session, where, flags);
   const onSignal = () =>
     output.note("\nStopping; once more exits at once and leaves the scratch data behind.");
@@ -160,7 +161,10 @@ async function measure(
     await keep(report, flags, output);
   }
   if (failure !== undefined && !signal.aborted) throw failed(failure, report);
-  if (signal.aborted) return EXIT.interrupted;
+  if (signal.aborted) {
+    if (report === undefined) output.note("Interrupted before anything was measured.");
+    return EXIT.interrupted;
+  }
   return exitCodeFor(report as BenchReport, session);
 }
 
@@ -243,15 +247,12 @@ function settingsOf(flags: BenchFlags): BenchSettings {
 }
 
 /** Says before the minutes of measuring, and not after them, that a file cannot be written. */
-async function writable({ save, cpuprofile, hdr }: BenchFlags): Promise<void> {
+async function checkWritable({ save, cpuprofile, hdr }: BenchFlags): Promise<void> {
   try {
-    if (hdr !== undefined) await mkdir(hdr, { recursive: true });
-    for (const file of [save, cpuprofile]) {
-      if (file !== undefined) await mkdir(dirname(resolve(file)), { recursive: true });
-      if (file !== undefined) await writeFile(file, "", { flag: "a" });
-    }
+    if (hdr !== undefined && !existsSync(hdr)) await mkdir(hdr);
+    for (const file of [save, cpuprofile]) if (file !== undefined) await appendFile(file, "");
   } catch (error) {
-    throw new UsageError(`Nothing can be written there: ${(error as Error).message}`);
+    throw new UsageError(`Nothing can be kept there: ${(error as Error).message}`);
   }
 }
 

@@ -58,7 +58,8 @@ export class BenchView {
 
 function titleOf({ name, engine, settings }: Head): string {
   const { runs, secondsPerRun, warmupSeconds, concurrency, depth, batch, payloadBytes } = settings;
-  const where = `${engine.redisVersion ?? engine.store}${engine.transport === "http" ? " over HTTP" : ", in process"}`;
+  const store = engine.store === "unknown" ? "a server" : (engine.redisVersion ?? engine.store);
+  const where = `${store}${engine.transport === "http" ? " over HTTP" : ", in process"}`;
   const how = [
     `${concurrency} ${concurrency === 1 ? "caller" : "callers"}`,
     ...(name === "wake" ? [] : [`${count(depth)} deep`]),
@@ -73,43 +74,76 @@ interface Row {
   readonly cells: readonly string[];
 }
 
+interface Figure {
+  readonly title: string;
+  readonly of: (run: BenchRun) => string;
+}
+
+/** Three tables, each narrow enough for a terminal: how long and how fast, what it cost, what the process went through. */
 function tablesOf(report: BenchReport): { columns: Column<Row>[]; rows: Row[] }[] {
-  const { runs } = report;
-  return [
-    asTable(
-      [
-        "P50",
-        "P90",
-        "P95",
-        "P99",
-        "P99.9",
-        "MAX",
-        `${report.name.toUpperCase()}S/S`,
-        "NS/OP",
-        "EMPTY",
-        "ERRORS",
-        "TIMEOUTS",
-      ],
-      [
-        ...runs.map((run, n) => ({ title: `run ${n + 1}`, cells: callCells(report.name, run) })),
-        overallCalls(report),
-      ],
-    ),
-    asTable(
-      [
-        "CPU",
-        ...(hasServer(report) ? ["SERVER CPU"] : []),
-        "B/OP",
-        "GCS",
-        "GC MAX",
-        "LOOP P99",
-        "RSS",
-        ...(hasRedis(report) ? ["REDIS", "TRIPS"] : []),
-        "EXACT",
-      ],
-      runs.map((run, n) => ({ title: `run ${n + 1}`, cells: costCells(run) })),
-    ),
+  const { name, overall, runs } = report;
+  const rate = { title: `${name.toUpperCase()}S/S`, of: (run: BenchRun) => count(Math.round(run.perSecond)) };
+  const parts = Object.entries(overall.latencies).filter(([part]) => part !== name);
+  const latencies = [
+    ...runs.map((run, n) => ({
+      title: `run ${n + 1}`,
+      cells: [...latencyCells(run.latencies[name]), rate.of(run)],
+    })),
+    {
+      title: "all",
+      cells: [...latencyCells(overall.latencies[name]), count(Math.round(overall.perSecond.mean))],
+    },
+    ...parts.map(([part, latency]) => ({ title: `  ${part}`, cells: latencyCells(latency) })),
   ];
+  return [
+    asTable(["P50", "P90", "P95", "P99", "P99.9", "MAX", rate.title], latencies),
+    figuresOf(runs, costs(runs)),
+    figuresOf(runs, PROCESS),
+  ];
+}
+
+function costs(runs: readonly BenchRun[]): readonly Figure[] {
+  const us = (value: number | undefined) => (value === undefined ? "–" : `${value.toFixed(1)} µs`);
+  return [
+    { title: "NS/OP", of: ({ nsPerOperation }) => count(Math.round(nsPerOperation ?? 0)) },
+    { title: "B/OP", of: (run) => count(Math.round(answering(run).allocatedBytesPerOperation)) },
+    { title: "CPU", of: ({ client }) => us(client.cpuUsPerOperation) },
+    ...(runs.some(({ server }) => server !== null)
+      ? [{ title: "SERVER CPU", of: ({ server }: BenchRun) => us(server?.cpuUsPerOperation) }]
+      : []),
+    ...(runs.some(({ redis }) => redis !== null)
+      ? [
+          { title: "REDIS", of: ({ redis }: BenchRun) => us(redis?.serverUsPerOperation) },
+          { title: "TRIPS", of: ({ redis }: BenchRun) => redis?.roundTripsPerOperation.toFixed(2) ?? "–" },
+        ]
+      : []),
+    { title: "EMPTY", of: ({ empty }) => count(empty) },
+    { title: "ERRORS", of: ({ errors }) => count(errors) },
+    { title: "TIMEOUTS", of: ({ timeouts }) => count(timeouts) },
+  ];
+}
+
+const PROCESS: readonly Figure[] = [
+  { title: "GCS", of: (run) => count(answering(run).gcCount) },
+  { title: "GC MAX", of: (run) => ms(answering(run).gcPauseMaxMs) },
+  { title: "LOOP P50", of: (run) => ms(answering(run).eventLoopDelayP50Ms) },
+  { title: "LOOP P99", of: (run) => ms(answering(run).eventLoopDelayP99Ms) },
+  { title: "RSS", of: (run) => bytes(answering(run).rssBytesMax) },
+  { title: "GROWS BY", of: (run) => slopeText(answering(run)) },
+  { title: "EXACT", of: ({ delivery }) => (delivery.exact ? "yes" : "NO") },
+];
+
+/** The process that answers the calls. */
+function answering(run: BenchRun): BenchRun["client"] {
+  return run.server ?? run.client;
+}
+
+function figuresOf(runs: readonly BenchRun[], figures: readonly Figure[]) {
+  const rows = runs.map((run, n) => ({ title: `run ${n + 1}`, cells: figures.map(({ of }) => of(run)) }));
+  return asTable(
+    figures.map(({ title }) => title),
+    rows,
+  );
 }
 
 function asTable(titles: readonly string[], rows: Row[]): { columns: Column<Row>[]; rows: Row[] } {
@@ -120,66 +154,20 @@ function asTable(titles: readonly string[], rows: Row[]): { columns: Column<Row>
   return { columns, rows };
 }
 
-function callCells(name: string, run: BenchRun): string[] {
-  return [
-    ...latencyCells(run.latencies[name]),
-    count(Math.round(run.perSecond)),
-    count(Math.round(run.nsPerOperation ?? 0)),
-    count(run.empty),
-    count(run.errors),
-    count(run.timeouts),
-  ];
-}
-
-function overallCalls({ name, overall }: BenchReport): Row {
-  return {
-    title: "all",
-    cells: [
-      ...latencyCells(overall.latencies[name]),
-      count(Math.round(overall.perSecond.mean)),
-      count(Math.round(overall.nsPerOperation?.mean ?? 0)),
-      count(overall.empty),
-      count(overall.errors),
-      count(overall.timeouts),
-    ],
-  };
-}
-
 function latencyCells(latency: BenchRun["latencies"][string] | undefined): string[] {
   if (latency === undefined) return ["–", "–", "–", "–", "–", "–"];
   const { p50Ns, p90Ns, p95Ns, p99Ns, p999Ns, maxNs } = latency;
   return [p50Ns, p90Ns, p95Ns, p99Ns, p999Ns, maxNs].map(shortTime);
 }
 
-function costCells(run: BenchRun): string[] {
-  const answering = run.server ?? run.client;
-  return [
-    `${run.client.cpuUsPerOperation.toFixed(1)} µs`,
-    ...(run.server === null ? [] : [`${run.server.cpuUsPerOperation.toFixed(1)} µs`]),
-    count(Math.round(answering.allocatedBytesPerOperation)),
-    count(answering.gcCount),
-    `${answering.gcPauseMaxMs.toFixed(1)} ms`,
-    `${answering.eventLoopDelayP99Ms.toFixed(1)} ms`,
-    slopeText(answering),
-    ...(run.redis === null
-      ? []
-      : [`${run.redis.serverUsPerOperation.toFixed(1)} µs`, run.redis.roundTripsPerOperation.toFixed(2)]),
-    run.delivery.exact ? "yes" : "NO",
-  ];
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`;
 }
 
 /** Growth of the memory, and `level` where it could as well be none. */
 function slopeText({ rssSlopeBytesPerS: slope, rssSlopeErrorBytesPerS: error }: BenchRun["client"]): string {
   if (error === null || Math.abs(slope) <= 2 * error) return "level";
   return `${slope < 0 ? "-" : "+"}${bytes(Math.round(Math.abs(slope)))}/s`;
-}
-
-function hasServer({ runs }: BenchReport): boolean {
-  return runs.some(({ server }) => server !== null);
-}
-
-function hasRedis({ runs }: BenchReport): boolean {
-  return runs.some(({ redis }) => redis !== null);
 }
 
 function closingLines(report: BenchReport): string[] {

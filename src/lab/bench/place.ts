@@ -108,7 +108,7 @@ async function openRedis(url: string, wish: PlaceWish): Promise<BenchPlace> {
     ...(foreignKeys === 0
       ? []
       : [
-          `The Redis held ${foreignKeys} keys of others: they were not touched, but it had to work beside them.`,
+          `Keys of others on this Redis: ${foreignKeys}. They were not touched, but their users felt the load.`,
         ]),
     ...(foreignClients === 0
       ? []
