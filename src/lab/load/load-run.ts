@@ -123,8 +123,8 @@ class LoadRun {
 
   /** What the server can do, where the rate depends on it. */
   async #saturation(): Promise<LoadReport["saturation"]> {
-    const { scenario, loop, signal, onProgress } = this.#wish;
-    if (loop === "closed" || scenario.rate !== "half") return null;
+    const { scenario, loop, rate, signal, onProgress } = this.#wish;
+    if (loop === "closed" || scenario.rate !== "half" || rate?.from === "the command line") return null;
     const fleet = await this.#start(await this.#newQueue(), "saturation");
     const say = (done: number) =>
       onProgress({ phase: "saturating", done, of: SATURATION_WARMUP_S + SATURATION_S });
