@@ -17,7 +17,8 @@ export async function claimWorkload(turn: BenchTurn): Promise<void> {
   while (!stopwatch.isOver) {
     await queue.fillTo(depth + size.tasks, signal);
     const held = new HeldTasks();
-    let left = queue.waiting - depth;
+    const given = queue.waiting - depth;
+    let left = given;
     const step = async () => {
       left -= batch;
       const startedAt = nowNs();
@@ -34,7 +35,9 @@ export async function claimWorkload(turn: BenchTurn): Promise<void> {
       held.push(tasks);
     };
     const [before, secondsBefore] = [tally.operations, stopwatch.seconds];
-    await stopwatch.time((isOver) => callInLoops(concurrency, () => left <= 0 || isOver(), step));
+    await stopwatch.time((isOver, leave) =>
+      callInLoops(concurrency, () => left <= leave * given || isOver(), step),
+    );
     size.learn(tally.operations - before, stopwatch.seconds - secondsBefore);
     await queue.complete(held);
   }

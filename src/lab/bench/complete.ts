@@ -11,6 +11,7 @@ export async function completeWorkload(turn: BenchTurn): Promise<void> {
   while (!stopwatch.isOver) {
     await queue.fillTo(depth + size.tasks, signal);
     const held = await queue.takeDownTo(depth, signal);
+    const given = held.left;
     const step = async () => {
       const outcomes = held.next(batch);
       const startedAt = nowNs();
@@ -26,7 +27,9 @@ export async function completeWorkload(turn: BenchTurn): Promise<void> {
       tally.took("complete", durationNs, outcomes.length);
     };
     const [before, secondsBefore] = [tally.operations, stopwatch.seconds];
-    await stopwatch.time((isOver) => callInLoops(concurrency, () => held.left === 0 || isOver(), step));
+    await stopwatch.time((isOver, leave) =>
+      callInLoops(concurrency, () => held.left <= leave * given || isOver(), step),
+    );
     size.learn(tally.operations - before, stopwatch.seconds - secondsBefore);
     await queue.complete(held);
   }

@@ -34,10 +34,10 @@ export async function enqueueWorkload(turn: BenchTurn): Promise<void> {
     };
     const step = batch === 1 ? one : many;
     const [before, secondsBefore] = [tally.operations, stopwatch.seconds];
-    await stopwatch.time((isOver) =>
+    await stopwatch.time((isOver, leave) =>
       callInLoops(
         concurrency,
-        () => left <= 0 || isOver(),
+        () => left <= leave * size.tasks || isOver(),
         () => {
           left -= batch;
           return step();

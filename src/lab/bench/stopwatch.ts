@@ -8,6 +8,9 @@ import type { Tally } from "./tally.ts";
  */
 const LEAD_IN_NS = 100e6;
 
+/** The share of a stretch's tasks that the lead-in leaves to be measured. */
+const LEAD_IN_LEAVES = 0.8;
+
 export interface StopwatchOptions {
   readonly place: Pick<BenchPlace, "client" | "server" | "redis">;
   readonly tally: Tally;
@@ -20,6 +23,9 @@ export interface StopwatchOptions {
 
 /** Says when it is over; asked before each step, so it is quick. */
 export type IsOver = () => boolean;
+
+/** What is done in a stretch. It ends when it is over, or when of its tasks no more than `leave`, 0 to 1, are left. */
+export type Stretch = (isOver: IsOver, leave: number) => Promise<void>;
 
 /** Measures the stretches of one run: time, processes and Redis, and nothing of what is done between them. */
 export class Stopwatch {
@@ -40,11 +46,11 @@ export class Stopwatch {
   }
 
   /** Does the work twice: for a moment without counting it, then until its time is over. */
-  async time(work: (isOver: IsOver) => Promise<void>): Promise<void> {
+  async time(work: Stretch): Promise<void> {
     const { place, tally, seconds, signal, onProgress } = this.#options;
     const until = (end: number) => () => signal.aborted || nowNs() >= end;
     tally.isMuted = true;
-    await work(until(nowNs() + Math.min(LEAD_IN_NS, (seconds * 1e9) / 10)));
+    await work(until(nowNs() + Math.min(LEAD_IN_NS, (seconds * 1e9) / 10)), LEAD_IN_LEAVES);
     await place.redis?.resume();
     await place.server?.resume();
     await place.client.resume();
@@ -52,7 +58,7 @@ export class Stopwatch {
     const startedAt = nowNs();
     const told = setInterval(() => onProgress(this.#share(nowNs() - startedAt)), 200).unref();
     try {
-      await work(until(startedAt + seconds * 1e9 - this.#measuredNs));
+      await work(until(startedAt + seconds * 1e9 - this.#measuredNs), 0);
     } finally {
       clearInterval(told);
       this.#measuredNs += nowNs() - startedAt;

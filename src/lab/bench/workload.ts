@@ -33,9 +33,9 @@ export class StretchSize {
     this.tasks = this.#least;
   }
 
-  /** `done` tasks took `seconds`. */
+  /** `done` tasks took `seconds`; at most four times as many are given next. */
   learn(done: number, seconds: number): void {
-    const wanted = Math.ceil((done / seconds) * STRETCH_SECONDS);
+    const wanted = Math.min(4 * this.tasks, Math.ceil((done / seconds) * STRETCH_SECONDS));
     this.tasks = Math.max(this.#least, Math.min(STRETCH_TASKS_MAX, wanted));
   }
 }
