@@ -24,6 +24,7 @@ export class LoadView {
   progress({ phase, done, of, second, failed = 0 }: LoadProgress): void {
     const what =
       phase === "filling" ? `${phase} ${count(done)} of ${count(of)} tasks` : `${phase} ${done} of ${of} s`;
+    if (phase === "running" && done === 0) this.#output.note(`Warmed up; measuring for ${of} s`);
     if (second === undefined) {
       this.#output.progress(what);
       return;
@@ -125,7 +126,7 @@ function generatorLine({ generator, settings }: LoadReport): string {
     none: "",
     generator:
       ". It, and not the server, was the limit: these latencies are upper bounds, `service` is nearer to the server's",
-    server: `. The server did not keep up with ${count(Math.round(settings.perSecond ?? 0))} tasks/s`,
+    server: `. The server, or the machine that it runs on, did not keep up with ${count(Math.round(settings.perSecond ?? 0))} tasks/s`,
   }[limit];
   return `Generator: ${late}${said}`;
 }
