@@ -49,6 +49,11 @@ describe("the commands", () => {
       "dead list",
       "dead requeue",
       "move",
+      "bench claim",
+      "bench cycle",
+      "bench wake",
+      "bench enqueue",
+      "bench complete",
       "compare",
       "doctor",
       "store verify",
@@ -69,7 +74,7 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--json /m);
     expect(help).toMatch(/^ {2}--config /m);
     // A move names its two stores by position, and so do those that look after a folder.
-    const namesPlaces = words === "move" || words === "doctor" || words.startsWith("store ");
+    const namesPlaces = words === "move" || words === "doctor" || /^(store|bench) /.test(words);
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
     if (!namesPlaces && !["serve", "compare", "demo"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
