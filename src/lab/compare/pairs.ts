@@ -29,7 +29,7 @@ export interface PairSettings extends PlaceWish {
 
 export interface PairOptions extends PairSettings {
   readonly onPair?: (pair: number) => void;
-  /** Ends it after the pair that is under way. */
+  /** Ends it; the pair that is under way then does not count. */
   readonly signal?: AbortSignal;
 }
 
@@ -66,12 +66,18 @@ export async function measurePairs(
 ): Promise<PairedRuns> {
   const runs = { base: [] as RunFigures[], candidate: [] as RunFigures[] };
   const failures = new Set<string>();
-  for (let pair = 1; pair <= options.pairs && !options.signal?.aborted; pair += 1) {
+  for (let pair = 1; pair <= options.pairs; pair += 1) {
     options.onPair?.(pair);
-    const [ofBase, ofCandidate] = await measurePair([base, candidate], options, pair);
-    runs.base.push((ofBase as TrialEnd).figures);
-    runs.candidate.push((ofCandidate as TrialEnd).figures);
-    for (const end of [ofBase, ofCandidate]) for (const failure of end?.failures ?? []) failures.add(failure);
+    const ends = await measurePair([base, candidate], options, pair).catch((error: unknown) => {
+      // Ctrl-C in a terminal ends the servers too: what the pair says then is no news.
+      if (options.signal?.aborted) return [];
+      throw error;
+    });
+    if (options.signal?.aborted) break;
+    const [ofBase, ofCandidate] = ends as readonly [TrialEnd, TrialEnd];
+    runs.base.push(ofBase.figures);
+    runs.candidate.push(ofCandidate.figures);
+    for (const failure of [...ofBase.failures, ...ofCandidate.failures]) failures.add(failure);
   }
   return { ...runs, failures: [...failures] };
 }
