@@ -48,6 +48,7 @@ describe("the commands", () => {
       "tasks requeue",
       "dead list",
       "dead requeue",
+      "ladder",
       "move",
       "bench claim",
       "bench cycle",
@@ -56,6 +57,7 @@ describe("the commands", () => {
       "bench complete",
       "compare",
       "doctor",
+      "load",
       "store verify",
       "store salvage",
       "store backup",
@@ -76,7 +78,7 @@ describe("the commands", () => {
     // A move names its two stores by position, and so do those that look after a folder.
     const namesPlaces = words === "move" || words === "doctor" || /^(store|bench) /.test(words);
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
-    if (!namesPlaces && !["serve", "compare", "demo"].includes(words))
+    if (!namesPlaces && !["serve", "compare", "demo", "ladder"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
   });
 });
