@@ -76,7 +76,8 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--json /m);
     expect(help).toMatch(/^ {2}--config /m);
     // A move names its two stores by position, and so do those that look after a folder.
-    const namesPlaces = words === "move" || words === "doctor" || /^(store|bench) /.test(words);
+    const namesPlaces =
+      words === "move" || words === "doctor" || words === "load" || /^(store|bench) /.test(words);
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
     if (!namesPlaces && !["serve", "compare", "demo", "ladder"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);

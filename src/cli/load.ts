@@ -282,14 +282,19 @@ async function mayLoad(session: Session, place: BenchPlace, { yes }: LoadFlags):
 /** What of others is there, in words. */
 async function othersIn({ connection, engine, redis }: BenchPlace): Promise<string | undefined> {
   const keys = redis?.about.foreignKeys ?? 0;
-  if (keys > 0) return `${engine.place} holds ${count(keys)} keys of others, whose owners will feel the load`;
+  if (keys > 0)
+    return `${engine.place} holds ${quantity(keys, "key")} of others, whose owners will feel the load`;
   if (engine.store !== "unknown") return undefined;
   let tasks = 0;
   for (const { counts } of await connection.queues())
     tasks += counts.ready + counts.leased + counts.scheduled;
   return tasks === 0
     ? undefined
-    : `${engine.place} holds ${count(tasks)} tasks of others, whose workers will feel the load`;
+    : `${engine.place} holds ${quantity(tasks, "task")} of others, whose workers will feel the load`;
+}
+
+function quantity(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 }
 
 /** What was measured is told all the same when something of the clean-up fails. */

@@ -39,7 +39,7 @@ describe("dibs load on Redis", () => {
 
     const refused = await dibs(["load", "claim-latency", redis.url, ...GENTLE]);
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toContain("holds 1 keys of others");
+    expect(refused.stderr).toContain("holds 1 key of others");
     expect(await admin.keys("*")).toEqual(["theirs"]);
 
     expect((await load("burst", redis.url, ...GENTLE, "--yes")).code).toBe(0);

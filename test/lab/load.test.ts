@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../src/cli/load/verdict.ts";
 import { judgeGate } from "../../src/lab/load/gates.ts";
 import type { LoadReport } from "../../src/lab/load/load-report.ts";
-import { Command, dibs, jsonLines, ServerProcess } from "../command.ts";
+import { Command, dibs, ServerProcess } from "../command.ts";
 import { GENTLE, load } from "./loading.ts";
 
 // Real processes throughout: the command as it is shipped, its generators, and the server under load.
@@ -195,7 +195,7 @@ describe("dibs load on a running server", () => {
 
     const refused = await dibs(["load", "claim-latency", server.url, ...GENTLE]);
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toContain("holds 1 tasks of others");
+    expect(refused.stderr).toContain("holds 1 task of others");
 
     const { code } = await load("claim-latency", server.url, ...GENTLE, "--yes");
     expect(code).toBe(0);
