@@ -55,7 +55,7 @@ function partFigures(points: readonly LoadPoint[]): RunFigures {
 }
 
 function wholeFigures(report: LoadReport): RunFigures {
-  const { latencies, headline, operations, perSecond, errors, timeouts, server, delivery } = report;
+  const { latencies, headline, operations, perSecond, errors, timeouts, early, server, delivery } = report;
   const timed = latencies[headline];
   const faults = Object.values(delivery.faults).reduce((sum, count) => sum + count, 0);
   const process =
@@ -69,7 +69,7 @@ function wholeFigures(report: LoadReport): RunFigures {
     perSecond,
     ...process,
     operations,
-    errors: errors + timeouts + faults,
+    errors: errors + timeouts + early + faults,
   };
 }
 
