@@ -1,12 +1,6 @@
 import type { RunFigures } from "./figures.ts";
 import { startTrial, type Trial, type TrialEnd } from "./trial.ts";
-import {
-  openTrialPlace,
-  type PlaceWish,
-  type ProcessUse,
-  TRIAL_QUEUE,
-  type TrialPlace,
-} from "./trial-place.ts";
+import { openTrialPlace, type PlaceWish, type ProcessUse, type TrialPlace } from "./trial-place.ts";
 
 /** A build as it lies on the disk. */
 export interface BuildFiles {
@@ -121,7 +115,7 @@ class StandingTrial {
   static async start({ entry, command }: BuildFiles, settings: PairSettings): Promise<StandingTrial> {
     const { concurrency, depth, warmupSeconds } = settings;
     const place = await openTrialPlace(settings, command);
-    const spec = { entry, place: place.url, options: place.options, queue: TRIAL_QUEUE };
+    const spec = { entry, place: place.url, options: place.options, queue: place.queue };
     try {
       return new StandingTrial(await startTrial({ ...spec, concurrency, depth, warmupSeconds }), place);
     } catch (error) {
