@@ -154,6 +154,29 @@ describe("dibs bench", () => {
     }
   });
 
+  it("removes what a bench left that was killed, and nothing of one that runs", async () => {
+    const killed = new Command(["bench", "cycle", redis.url, ...LONG]);
+    const running = new Command(["bench", "cycle", redis.url, ...LONG, "--json"]);
+    try {
+      const stores = async () => (await admin.keys("dibs-bench:*:queues")).sort();
+      await until("both have begun", async () => (await stores()).length === 2);
+      killed.send("SIGKILL");
+      await killed.ended();
+      const before = await stores();
+
+      await reportOf("enqueue", redis.url, "--runs", "1", "--seconds", "0.1", "--warmup", "0");
+
+      expect(before).toHaveLength(2);
+      expect(await stores()).toHaveLength(1);
+      running.send("SIGINT");
+      expect((await running.ended()).code).toBe(130);
+      await expectNothingLeft();
+    } finally {
+      await killed.stop();
+      await running.stop();
+    }
+  });
+
   it("says what went wrong when Redis goes away, and ends", async () => {
     const doomed = await startRedis();
     const own = new Redis({ host: doomed.host, port: doomed.port, lazyConnect: true });

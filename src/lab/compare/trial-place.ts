@@ -58,7 +58,7 @@ async function openKeys(url: string): Promise<TrialPlace> {
   return {
     url,
     options: { prefix: keys.prefix },
-    queue: keys.newQueue(),
+    queue: QUEUE,
     async close() {
       try {
         await keys.remove();
