@@ -186,6 +186,8 @@ describe("dibs load on a running server", () => {
 
     expect(report.generator.limit).not.toBe("none");
     expect(report.perSecond).toBeLessThan(30_000);
+    expect(report.generator.unsent).toBeGreaterThan(0);
+    expect(report.seconds).toBeLessThan(10);
     expect(report.delivery.exact).toBe(true);
     expect(stdout).not.toBe("");
   });

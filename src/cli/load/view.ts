@@ -116,12 +116,12 @@ function serverLine({ server, memory, gcPauseMaxMs, eventLoopDelayP99Ms }: LoadR
 }
 
 function generatorLine({ generator, settings }: LoadReport): string {
-  const { lagP99Ms, lagMaxMs, heldBack, eventLoopUtilization, limit } = generator;
+  const { lagP99Ms, lagMaxMs, heldBack, unsent, eventLoopUtilization, limit } = generator;
   const busy = `event loop ${(100 * eventLoopUtilization).toFixed(0)} % busy`;
   const late =
     lagP99Ms === null || lagMaxMs === null
       ? busy
-      : `calls left ${milliseconds(lagP99Ms)} late at P99, ${milliseconds(lagMaxMs)} at most; ${count(heldBack)} waited for a connection`;
+      : `calls left ${milliseconds(lagP99Ms)} late at P99, ${milliseconds(lagMaxMs)} at most; ${count(heldBack)} waited for a connection${unsent === 0 ? "" : `, ${count(unsent)} never left`}`;
   const said = {
     none: "",
     generator:

@@ -93,6 +93,7 @@ function aReport(timeline: LoadPoint[]): LoadReport {
       lagP99Ms: 0,
       lagMaxMs: 0,
       heldBack: 0,
+      unsent: 0,
       eventLoopUtilization: 0.9,
       limit: "generator",
     },
