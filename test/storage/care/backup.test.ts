@@ -1,7 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { backupStore } from "../../../src/storage/embedded/care/backup.ts";
+import { salvageStore } from "../../../src/storage/embedded/care/salvage.ts";
 import { verifyStore } from "../../../src/storage/embedded/care/verify.ts";
 import { writeMoveMark } from "../../../src/storage/embedded/move-mark.ts";
 import { segmentName } from "../../../src/storage/embedded/segment.ts";
@@ -106,6 +108,26 @@ describe("backing a folder up", () => {
     for (const name of names.slice(1)) renameSync(join(copy, name), join(copy, `${name}.new`));
     await backupStore(store.folder, copy);
     expect(await verifyStore(copy)).toMatchObject({ isSound: true });
+  });
+
+  it("leaves nothing on a disk that is too small, and says so", async ({ skip }) => {
+    const place = aPlace();
+    const small = join(place, "small");
+    mkdirSync(small);
+    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=20k", "dibs-small-disk", small]);
+    // Making a file system needs the right to mount, which not everybody has.
+    if (mount.status !== 0) skip(mount.stderr?.toString() ?? "no mount");
+    const store = new WornStore(join(place, "data"), SEED);
+    await store.live(300);
+    const full = `The disk of ${join(small, "copy")} is full. Nothing was left there`;
+    try {
+      for (const write of [backupStore, salvageStore]) {
+        await expect(write(store.folder, join(small, "copy"))).rejects.toThrow(full);
+        expect(readdirSync(small)).toEqual([]);
+      }
+    } finally {
+      spawnSync("umount", [small]);
+    }
   });
 
   it("takes the mark of a move along, so that half a store is not served from the copy either", async () => {
