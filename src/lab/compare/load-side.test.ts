@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LatencyHistogram } from "../histogram.ts";
-import type { LoadPoint, LoadReport } from "../load/load-report.ts";
-import { readLoad } from "./load-side.ts";
+import type { LoadPoint } from "../load/load-report.ts";
+import { type ComparedLoad, loadReading } from "./load-side.ts";
 
 function aPoint(second: number, change: Partial<LoadPoint> = {}): LoadPoint {
   return {
@@ -22,7 +22,7 @@ function aPoint(second: number, change: Partial<LoadPoint> = {}): LoadPoint {
   };
 }
 
-function aReport(timeline: LoadPoint[]): LoadReport {
+function aReport(timeline: LoadPoint[]): ComparedLoad {
   const claim = new LatencyHistogram();
   for (let n = 1; n <= 100; n += 1) claim.record(n * 1e6);
   const faults = {
@@ -35,12 +35,7 @@ function aReport(timeline: LoadPoint[]): LoadReport {
     reusedIds: 0,
   };
   return {
-    format: "dibs-load",
-    version: 1,
     scenario: "claim-latency",
-    question: "How long?",
-    startedAt: 0,
-    seconds: timeline.length,
     environment: {
       cpuModel: "a core",
       cores: 2,
@@ -72,45 +67,17 @@ function aReport(timeline: LoadPoint[]): LoadReport {
       timeoutMs: 1_000,
     },
     complete: true,
-    saturation: null,
     headline: "claim",
     operations: 500 * timeline.length,
     perSecond: 500,
-    empty: 0,
     early: 1,
     errors: 2,
     timeouts: 3,
-    failures: [],
     latencies: { claim: claim.summary() },
     timeline,
     server: null,
-    memory: null,
-    gcPauseMaxMs: null,
-    eventLoopDelayP99Ms: null,
-    machine: null,
-    generator: {
-      lagP50Ms: 0,
-      lagP99Ms: 0,
-      lagMaxMs: 0,
-      heldBack: 0,
-      unsent: 0,
-      eventLoopUtilization: 0.9,
-      limit: "generator",
-    },
-    delivery: {
-      enqueued: 0,
-      claimed: 0,
-      completed: 0,
-      returned: 0,
-      pending: 0,
-      faults,
-      controlCaught: true,
-      exact: false,
-      examples: [],
-    },
-    order: null,
-    thresholds: [],
-    gates: [],
+    generator: { limit: "generator" },
+    delivery: { faults },
     notes: [],
   };
 }
@@ -119,7 +86,9 @@ const minute = Array.from({ length: 60 }, (_, second) => aPoint(second, { p50Ns:
 
 describe("a report of dibs load", () => {
   it("is ten parts of a run, each with the medians of its seconds", () => {
-    const { runs } = readLoad(aReport([...minute.slice(0, 59), aPoint(59, { errors: 4, rssBytes: 90e6 })]));
+    const { runs } = loadReading(
+      aReport([...minute.slice(0, 59), aPoint(59, { errors: 4, rssBytes: 90e6 })]),
+    );
 
     expect(runs).toHaveLength(10);
     expect(runs[0]).toEqual({
@@ -134,7 +103,7 @@ describe("a report of dibs load", () => {
   });
 
   it("is one whole run, whose errors are also what timed out or was delivered wrongly", () => {
-    const { whole } = readLoad(aReport(minute));
+    const { whole } = loadReading(aReport(minute));
 
     expect(whole?.p50Ms).toBeCloseTo(50, 0);
     expect(whole).toMatchObject({ perSecond: 500, operations: 30_000, errors: 7 });
@@ -144,16 +113,16 @@ describe("a report of dibs load", () => {
   it("leaves out seconds in which nothing was claimed, and is no run at all without any", () => {
     const silent = { p50Ns: null, p99Ns: null, maxNs: null, claimed: 0 };
 
-    expect(readLoad(aReport([aPoint(0), aPoint(1, silent), aPoint(2)])).runs).toHaveLength(2);
-    expect(readLoad(aReport([aPoint(0, silent)])).runs).toEqual([]);
+    expect(loadReading(aReport([aPoint(0), aPoint(1, silent), aPoint(2)])).runs).toHaveLength(2);
+    expect(loadReading(aReport([aPoint(0, silent)])).runs).toEqual([]);
   });
 
   it("says where its rate comes from, as half of what was possible is never twice the same", () => {
     const report = aReport(minute);
     const given = { ...report, settings: { ...report.settings, rateFrom: "the command line" as const } };
 
-    expect(readLoad(report).settings["tasks a second"]).toBe("half of saturation");
-    expect(readLoad(given).settings["tasks a second"]).toBe(512);
-    expect(readLoad(report).notes).toContain("the load generator, not the server, was the limit");
+    expect(loadReading(report).settings["tasks a second"]).toBe("half of saturation");
+    expect(loadReading(given).settings["tasks a second"]).toBe(512);
+    expect(loadReading(report).notes).toContain("the load generator, not the server, was the limit");
   });
 });
