@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BenchReport, checkBenchReport } from "../../src/lab/bench/report.ts";
 import type { QueueMessage } from "../../src/protocol/messages.ts";
-import { Command, dibs, jsonLines, ServerProcess } from "../command.ts";
+import { Command, dibs, jsonLines, piped, ServerProcess } from "../command.ts";
 import { type RedisServer, startRedis } from "../redis/servers/redis-server.ts";
 import { until } from "../redis/servers/until.ts";
 
@@ -101,7 +101,7 @@ describe("dibs bench", () => {
   });
 
   it("wakes claims that wait at another broker", async () => {
-    const { runs } = await reportOf("wake", redis.url, "--across", "-c", "3", ...SHORT);
+    const { runs } = await reportOf("wake", redis.url, "--across", "-c", "20", ...SHORT);
 
     for (const run of runs) expect(run).toMatchObject({ errors: 0, timeouts: 0, delivery: { exact: true } });
     await expectNothingLeft();
@@ -152,6 +152,30 @@ describe("dibs bench", () => {
     } finally {
       await command.stop();
     }
+  });
+
+  it("leaves nothing either when nobody reads to its end what it says", async () => {
+    await piped(
+      ["bench", "claim", redis.url, "--runs", "1", "--seconds", "0.1", "--warmup", "0"],
+      "head -n 1",
+    );
+
+    await expectNothingLeft();
+  });
+
+  it("measures large payloads", async () => {
+    const { settings, runs } = await reportOf(
+      "cycle",
+      "memory:",
+      ...SHORT,
+      "--payload-bytes",
+      "1048576",
+      "--depth",
+      "20",
+    );
+
+    expect(settings.payloadBytes).toBe(1_048_576);
+    expect(runs[0]?.delivery.exact).toBe(true);
   });
 
   it("removes what a bench left that was killed, and nothing of one that runs", async () => {
