@@ -19,6 +19,7 @@ export const CLAIM_COLUMNS: readonly LadderColumn<LadderRow>[] = [
   { title: "trips", value: ({ roundTrips }) => figure(roundTrips) },
   { title: "calls", value: ({ redisCalls }) => figure(redisCalls) },
   { title: "server", value: ({ serverUs }) => duration(serverUs * 1e3) },
+  { title: "client", value: ({ clientCpuUs }) => duration(clientCpuUs * 1e3) },
   { title: "again", value: againOf },
   { title: "lost", value: ({ lost }) => figure(lost) },
   { title: "P50 ×", value: ({ factor }) => (factor === null ? "" : figure(factor.p50.median)) },
@@ -48,9 +49,10 @@ export const READ_COLUMNS: readonly LadderColumn<ReadRow>[] = [
 
 /** What the columns mean. */
 export const CLAIM_LEGEND =
-  "P50 and P99 are of a claim of a whole batch, cycle is claim and completion together. trips, calls (redis.call in scripts) " +
-  "and server (time inside commands) are for each task that was completed; again: deliveries of tasks that had been handed out " +
-  "already, and their share; × is the factor over the rung named last, taken inside each repetition.";
+  "P50 and P99 are of a claim of a whole batch, cycle is claim and completion together. For each completed task: trips, " +
+  "calls (redis.call in scripts), server (time inside commands) and client (CPU of the process that claims). again: " +
+  "deliveries of tasks that had been handed out already, and their share. × is the factor over the rung named last, taken " +
+  "inside each repetition.";
 
 /** How often tasks were handed out again, with the share of all deliveries. */
 export function againOf({ again, claimed }: Pick<LadderRow, "again" | "claimed">): string {
