@@ -21,9 +21,10 @@ const USAGE = `node scripts/setup.mjs --bench && node build/bench/compare-calibr
   --slower percent  how much slower its claims are, of their P50 (20)
   --out folder      (bench/results)
   --resume file     go on with a run that was interrupted: its .jsonl
+  --document file   put the figures into this document, between its calibration marks (docs/compare.md)
 
-Takes about 100 minutes on two quiet cores. Writes each comparison to <date>-compare-calibration.jsonl as it is done,
-and the sums to the .md beside it.
+Some 20 seconds a comparison on two quiet cores. Writes each to <date>-compare-calibration.jsonl as it is done, and the
+sums to the .md beside it.
 `;
 
 const { values } = parseArgs({
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     slower: { type: "string", default: "20" },
     out: { type: "string", default: "bench/results" },
     resume: { type: "string" },
+    document: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
@@ -79,7 +81,19 @@ async function main(): Promise<void> {
   }
   const markdown = await summary(done);
   await writeFile(path.replace(/\.jsonl$/, ".md"), markdown);
+  if (values.document !== undefined) await putInto(values.document, markdown);
   process.stdout.write(markdown);
+}
+
+const MARKS = ["<!-- calibration -->", "<!-- /calibration -->"] as const;
+
+/** Without the heading and the question, which the document has itself. */
+async function putInto(document: string, markdown: string): Promise<void> {
+  const text = await readFile(document, "utf8");
+  const [from, to] = MARKS.map((mark) => text.indexOf(mark)) as [number, number];
+  if (from < 0 || to < from) throw new Error(`Expected ${MARKS.join(" … ")} in ${document}`);
+  const figures = markdown.split("\n\n").slice(2).join("\n\n").trim();
+  await writeFile(document, `${text.slice(0, from)}${MARKS[0]}\n${figures}\n${text.slice(to)}`);
 }
 
 /** The slower copy, by a share of the P50 that this machine has now. */

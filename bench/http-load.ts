@@ -61,6 +61,12 @@ export class HttpLoad {
     return new LoadedQueue(this, queue, ids);
   }
 
+  /** A claim of one task of that queue, for longer than any benchmark lasts. */
+  claimRequestOf(queue: string): Buffer {
+    const body = JSON.stringify({ queues: [queue], max: 1, leaseMs: 3_600_000 });
+    return rawPost(this.url, "/v1/claims", body);
+  }
+
   async close(): Promise<void> {
     for (const connection of this.#connections) connection.close();
     await this.server.call("close", undefined);
@@ -83,8 +89,7 @@ export class LoadedQueue {
 
   /** The request that claims one task for longer than any benchmark lasts. */
   claimRequest(): Buffer {
-    const body = JSON.stringify({ queues: [this.name], max: 1, leaseMs: 3_600_000 });
-    return rawPost(this.#load.url, "/v1/claims", body);
+    return this.#load.claimRequestOf(this.name);
   }
 
   /** Does nothing, with the same body. */

@@ -8,6 +8,7 @@ import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
 import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
+import { loadCrossCheck } from "./load-cross-check.ts";
 import { redisCache } from "./redis-cache.ts";
 import { redisClaim } from "./redis-claim.ts";
 import { redisDepth } from "./redis-depth.ts";
@@ -26,6 +27,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedDepth,
   httpClaim,
   httpOpenLoop,
+  loadCrossCheck,
   redisCache,
   redisClaim,
   redisDepth,

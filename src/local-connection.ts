@@ -1,4 +1,5 @@
 import type { Broker } from "./broker/broker.ts";
+import { mark } from "./claim-marks.ts";
 import {
   claimedTaskMessage,
   enqueueAnswer,
@@ -104,11 +105,16 @@ export class LocalConnection implements Connection {
 
   claim(body: ClaimBody, signal?: AbortSignal): Promise<ClaimedTaskMessage[]> {
     return told(async () => {
+      mark("checking", body);
       const ask = claimAsk(check("ClaimBody", body));
+      mark("checked", body);
       signal?.throwIfAborted();
       const tasks = await this.#broker.claim(ask, signal);
+      mark("resumed", body);
       if (tasks.length === 0) signal?.throwIfAborted();
-      return tasks.map(claimedTaskMessage);
+      const messages = tasks.map(claimedTaskMessage);
+      mark("told", body);
+      return messages;
     }, signal);
   }
 

@@ -48,9 +48,16 @@ describe("the commands", () => {
       "tasks requeue",
       "dead list",
       "dead requeue",
+      "ladder",
       "move",
+      "bench claim",
+      "bench cycle",
+      "bench wake",
+      "bench enqueue",
+      "bench complete",
       "compare",
       "doctor",
+      "load",
       "store verify",
       "store salvage",
       "store backup",
@@ -69,9 +76,10 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--json /m);
     expect(help).toMatch(/^ {2}--config /m);
     // A move names its two stores by position, and so do those that look after a folder.
-    const namesPlaces = words === "move" || words === "doctor" || words.startsWith("store ");
+    const namesPlaces =
+      words === "move" || words === "doctor" || words === "load" || /^(store|bench) /.test(words);
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
-    if (!namesPlaces && !["serve", "compare", "demo"].includes(words))
+    if (!namesPlaces && !["serve", "compare", "demo", "ladder"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);
   });
 });

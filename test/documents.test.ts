@@ -57,7 +57,7 @@ describe("the commands that documents print", () => {
 /** The words of a shell line up to where the next command or file begins. */
 function wordsOf(line: string): string[] {
   const words = line.match(/'[^']*'|"[^"]*"|[|;&>)]|[^\s|;&>)]+/g) ?? [];
-  const end = words.findIndex((word) => /^[|;&>)]$/.test(word));
+  const end = words.findIndex((word) => /^([|;&>)]|#.*)$/.test(word));
   return end === -1 ? words : words.slice(0, end);
 }
 
@@ -75,9 +75,10 @@ function faultIn(words: readonly string[]): string | undefined {
   while (rest.length > 0) {
     const word = rest.shift() as string;
     if (word === "--help" || word === "--version") return undefined;
-    if (!word.startsWith("--")) operands.push(word);
+    if (!/^-[-a-z]/.test(word)) operands.push(word);
     else {
-      const option = command.options.find(({ long }) => long === word.split("=")[0]);
+      const name = word.split("=")[0];
+      const option = command.options.find(({ long, short }) => long === name || short === name);
       if (option === undefined) return `it has no ${word}`;
       if (option.required && !word.includes("=")) rest.shift();
     }

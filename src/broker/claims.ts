@@ -1,3 +1,4 @@
+import { mark } from "../claim-marks.ts";
 import type { Storage } from "../storage/storage.ts";
 import { ShuttingDownError } from "../task/errors.ts";
 import type { ClaimedTask } from "../task/task.ts";
@@ -44,6 +45,7 @@ export class Claims implements ClaimSurroundings {
   /** A claim that has entered its lines and asked nothing yet. */
   prepared(request: ClaimRequest, signal: AbortSignal | undefined): Claim {
     const claim = new Claim(request, signal, this);
+    mark("asked", claim);
     claim.enter();
     return claim;
   }

@@ -1,3 +1,4 @@
+import { mark } from "../claim-marks.ts";
 import type { DibsError } from "../task/errors.ts";
 import { LIMITS } from "../task/limits.ts";
 import { type Calls, storageError } from "./calls.ts";
@@ -70,6 +71,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
       call.fail(refusal);
       return;
     }
+    mark("queued", call);
     // A literal of one is a tenth of the memory of an array that was empty, and most calls travel alone.
     if (this.#waiting.length === 0) this.#waiting = [call];
     else this.#waiting.push(call);
@@ -109,6 +111,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
 
   /** An engine that throws before it returns a promise must not end the merging either. */
   #send(calls: readonly Call[]): Promise<Reply> {
+    mark("sent", calls);
     try {
       return this.#options.send(calls);
     } catch (error) {
@@ -153,6 +156,7 @@ export class Merger<Call extends MergedCall<Reply>, Reply> {
   }
 
   #deal(calls: readonly Call[], reply: Reply, now: number): void {
+    mark("replied", calls);
     for (const call of calls) {
       try {
         call.deal(reply, now);

@@ -3,10 +3,11 @@ import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { tlsOf } from "../config.ts";
+import type { BenchEnd } from "../lab/bench/bench.ts";
 import type { BenchPlace } from "../lab/bench/place.ts";
-import type { BenchName, BenchReport, BenchRun, BenchSettings } from "../lab/bench/report.ts";
+import type { BenchName, BenchReport, BenchSettings } from "../lab/bench/report.ts";
 import { agreed } from "./ask.ts";
-import { BenchView } from "./bench/view.ts";
+import { showReport, titleOf } from "./bench/view.ts";
 import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { wholeNumber, withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
@@ -128,37 +129,48 @@ async function run(
   const onSignal = () =>
     output.note("\nStopping; once more exits at once and leaves the scratch data behind.");
   signal.addEventListener("abort", onSignal, { once: true });
+  let end: BenchEnd;
   try {
     if (!(await mayLoad(session, place, flags))) return EXIT.failed;
-    return await measure(session, place, name, settings, flags);
+    end = await measure(session, place, name, settings, flags);
   } finally {
     signal.removeEventListener("abort", onSignal);
+    output.endProgress();
+    // Before anything is said on stdout: whoever reads it may go away, and this process then ends at once.
     await closeQuietly(session, place);
   }
+  return tell(session, end, flags);
 }
 
 async function measure(
-  session: Session,
+  { output, signal }: Session,
   place: BenchPlace,
   name: BenchName,
   settings: BenchSettings,
   flags: BenchFlags,
-): Promise<ExitCode> {
-  const { output, signal } = session;
+): Promise<BenchEnd> {
   const { runBench } = await import("../lab/bench/bench.ts");
-  const view = await BenchView.open(output, { name, engine: place.engine, settings }, flags.go === true);
-  const { report, failure } = await runBench(place, {
+  output.note(titleOf({ name, engine: place.engine, settings }));
+  return runBench(place, {
     name,
     settings,
     signal,
     ...(flags.cpuprofile !== undefined && { profile: resolve(flags.cpuprofile) }),
-    onProgress: (n, done) => view.progress(n, done),
-    onRun: (finished: BenchRun) => view.run(finished),
+    onProgress: (n, done) => {
+      const what = n === 0 ? "warm-up" : `run ${n} of ${settings.runs}`;
+      output.progress(`${name}: ${what}, ${Math.floor(100 * done)} %`);
+    },
   });
-  output.endProgress();
+}
+
+async function tell(session: Session, { report, failure }: BenchEnd, flags: BenchFlags): Promise<ExitCode> {
+  const { output, signal } = session;
   if (report !== undefined) {
-    view.end(report);
     await keep(report, flags, output);
+    if (flags.go === true) {
+      const { goText } = await import("../lab/bench/go-lines.ts");
+      output.print(goText(report));
+    } else showReport(output, report);
   }
   if (failure !== undefined && !signal.aborted) throw failed(failure, report);
   if (signal.aborted) {

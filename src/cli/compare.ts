@@ -40,7 +40,7 @@ export function addCompare(dibs: Command): void {
     .option("--pairs <number>", "with --rev: measurements of each side (default: 12)", atLeast(1))
     .option("--seconds <seconds>", "with --rev: length of each (default: 0.5)", secondsFrom(0.05))
     .option("--warmup <seconds>", "with --rev: before each (default: 0.3)", secondsFrom(0))
-    .option("--concurrency <number>", "with --rev: callers at once (default: 1)", atLeast(1))
+    .option("-c, --concurrency <number>", "with --rev: callers at once (default: 1)", atLeast(1))
     .option("--depth <number>", "with --rev: tasks that wait in the queue (default: 1000)", atLeast(0))
     .option("--store <place>", "with --rev: memory: or redis://… (default: a temporary folder)")
     .option("--serve", "with --rev: over HTTP, through a server of each revision")
@@ -143,7 +143,7 @@ async function compareBuilt(
   revisions: readonly [string, string],
   flags: CompareFlags,
 ): Promise<Comparison | undefined> {
-  const [{ compareRevisions }, { RevisionError }] = await Promise.all([
+  const [{ compareRevisions }, { RevisionError, UnknownRevision }] = await Promise.all([
     import("../lab/compare/compare-revisions.ts"),
     import("../lab/compare/revisions.ts"),
   ]);
@@ -159,6 +159,7 @@ async function compareBuilt(
     });
   } catch (error) {
     if (signal.aborted) return undefined;
+    if (error instanceof UnknownRevision) throw new UsageError(error.message);
     throw error instanceof RevisionError ? new CommandFailed(error.message) : error;
   } finally {
     output.endProgress();

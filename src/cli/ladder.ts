@@ -101,8 +101,18 @@ async function onRedis(
     }
     return await climb(session, flags, rungs, redis);
   } finally {
+    await letGo(session, redis);
+  }
+}
+
+/** What went wrong before is told all the same when the Redis is not there any more to be cleared. */
+async function letGo({ output }: Session, redis: LabRedis): Promise<void> {
+  try {
     await redis.clear();
     await redis.close();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    output.warn(`Keys that begin with ${redis.prefix} could not be removed: ${why}`);
   }
 }
 
@@ -128,6 +138,10 @@ async function climb(
     import("../lab/ladder/ladder.ts"),
     import("../lab/ladder/ladder-words.ts"),
   ]);
+  const onSignal = () => {
+    output.note("Stopping, and removing the ladder's keys; once more exits at once and leaves them there.");
+  };
+  signal.addEventListener("abort", onSignal, { once: true });
   output.note(`On ${redis.version} at ${redis.shown}. ${words.CLAIM_LEGEND}\n`);
   const report = await runLadder({
     ...settingsOf(flags),

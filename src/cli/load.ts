@@ -24,7 +24,7 @@ export interface LoadFlags extends SessionFlags {
   readonly duration?: number;
   readonly rate?: number;
   readonly workers?: number;
-  readonly processes?: number;
+  readonly generators?: number;
   readonly timeoutMs: number;
   readonly threshold?: readonly Threshold[];
   readonly gate?: readonly GateName[];
@@ -71,7 +71,11 @@ export function addLoad(dibs: Command): void {
       "connections that work at the same time (default: the scenario's)",
       within(1, 5_000),
     )
-    .option("--processes <n>", "that make the calls (default: a core is left to the server)", within(1, 64))
+    .option(
+      "--generators <n>",
+      "processes that make the calls (default: a core is left to the server)",
+      within(1, 64),
+    )
     .option(
       "--timeout-ms <ms>",
       "a call that takes longer has timed out, 50 to 600000",
@@ -138,8 +142,7 @@ async function run(
   flags: LoadFlags,
 ): Promise<ExitCode> {
   const scenario = scenarioNamed(name);
-  const { readBaseline } = await import("../lab/load/baseline.ts");
-  const baseline = flags.baseline === undefined ? undefined : await readBaseline(flags.baseline);
+  const baseline = flags.baseline === undefined ? undefined : await baselineIn(flags.baseline);
   await makeRoom(flags);
   const place = await open(session, where, flags);
   const onSignal = () =>
@@ -210,7 +213,7 @@ function wishOf(
     seconds: flags.duration ?? scenario.seconds,
     processes: Math.min(
       workers,
-      flags.processes ?? Math.min(PROCESSES_MAX, Math.max(1, availableParallelism() - 1)),
+      flags.generators ?? Math.min(PROCESSES_MAX, Math.max(1, availableParallelism() - 1)),
     ),
     timeoutMs: flags.timeoutMs,
     signal,
@@ -219,6 +222,15 @@ function wishOf(
     onProgress: () => {},
     onRate: () => {},
   };
+}
+
+async function baselineIn(file: string): Promise<LoadReport> {
+  const { readBaseline, UnreadableBaseline } = await import("../lab/load/baseline.ts");
+  try {
+    return await readBaseline(file);
+  } catch (error) {
+    throw error instanceof UnreadableBaseline ? new UsageError(error.message) : error;
+  }
 }
 
 async function refuseDifferences(
@@ -270,14 +282,19 @@ async function mayLoad(session: Session, place: BenchPlace, { yes }: LoadFlags):
 /** What of others is there, in words. */
 async function othersIn({ connection, engine, redis }: BenchPlace): Promise<string | undefined> {
   const keys = redis?.about.foreignKeys ?? 0;
-  if (keys > 0) return `${engine.place} holds ${count(keys)} keys of others, whose owners will feel the load`;
+  if (keys > 0)
+    return `${engine.place} holds ${quantity(keys, "key")} of others, whose owners will feel the load`;
   if (engine.store !== "unknown") return undefined;
   let tasks = 0;
   for (const { counts } of await connection.queues())
     tasks += counts.ready + counts.leased + counts.scheduled;
   return tasks === 0
     ? undefined
-    : `${engine.place} holds ${count(tasks)} tasks of others, whose workers will feel the load`;
+    : `${engine.place} holds ${quantity(tasks, "task")} of others, whose workers will feel the load`;
+}
+
+function quantity(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 }
 
 /** What was measured is told all the same when something of the clean-up fails. */

@@ -9,6 +9,7 @@ import type { ExitCode } from "./exit.ts";
 import { withHelp, withSettings } from "./flags.ts";
 import { explainedAddress } from "./listening.ts";
 import { exitCodeAfter, interruption, perform, type Session, type SessionFlags } from "./session.ts";
+import { startProgress } from "./start-progress.ts";
 
 /** `dibs serve`: one of the two places where storage, broker and server are put together. */
 export function addServe(dibs: Command): void {
@@ -64,6 +65,8 @@ export interface StartOptions {
   readonly logger: ServerLogger;
   /** Told what the operator of a Redis should know. */
   readonly onWarning?: (text: string) => void;
+  /** Told, every two seconds, how far a long start is. */
+  readonly onProgress?: (text: string) => void;
   /** Other processes of the same server. */
   readonly peers?: Peers;
 }
@@ -118,7 +121,7 @@ function openStore(config: Config, options: StartOptions): Promise<OpenStore> {
     : openEmbedded(config, options);
 }
 
-async function openEmbedded(config: Config, { logger }: StartOptions): Promise<OpenStore> {
+async function openEmbedded(config: Config, { logger, onProgress }: StartOptions): Promise<OpenStore> {
   const { EmbeddedStorage } = await import("../storage/embedded/embedded-storage.ts");
   const { store, durability } = config;
   // Without durability nothing is to be found on disk later, so there is no folder to hold.
@@ -128,7 +131,10 @@ async function openEmbedded(config: Config, { logger }: StartOptions): Promise<O
     durability,
     tasksMax: config.tasksMax,
     onWait: (reason) => logger.warn({}, reason),
-    onProgress: (done, total) => logger.debug({ done, total }, "Reading the journal"),
+    onProgress: startProgress((text) => {
+      logger.info({}, text);
+      onProgress?.(text);
+    }),
     onCut: (cut) => logger.warn({}, cut),
     onTrouble: (err) => logger.error({ err }, "The store is in trouble"),
   });
@@ -205,7 +211,8 @@ async function serveAlone({ config, output, signal }: Session): Promise<ExitCode
     logger.warn({}, text);
     output.warn(text);
   };
-  const server = await startServer(config, { logger, onWarning });
+  const onProgress = (text: string) => output.progress(text);
+  const server = await startServer(config, { logger, onWarning, onProgress });
   const { place, durability, text } = server.store;
   output.emit({ event: "ready", url: server.url, store: place, durability, pid: process.pid });
   output.print(`dibs is ready at ${server.url}  (${text}; ${guardText(config)}; Ctrl-C stops)`);

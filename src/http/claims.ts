@@ -1,5 +1,6 @@
 import type { Broker } from "../broker/broker.ts";
 import type { HeartbeatResult, SettleResult } from "../broker/requests.ts";
+import { mark } from "../claim-marks.ts";
 import { claimedTaskJson, errorMessage } from "../protocol/json.ts";
 import {
   claimAsk,
@@ -27,7 +28,11 @@ export function claimRoutes(
     async claim(call) {
       const ask = claimAsk(call.body);
       const tasks = await broker.claim(ask, ask.waitMs > 0 ? call.signal : undefined);
-      return tasks.length === 0 ? NO_CONTENT : delivering(`{"tasks":[${claimedJson(tasks)}]}`, tasks);
+      mark("resumed", call);
+      if (tasks.length === 0) return NO_CONTENT;
+      const answer = delivering(`{"tasks":[${claimedJson(tasks)}]}`, tasks);
+      mark("told", call);
+      return answer;
     },
 
     async complete({ params, body, text }) {

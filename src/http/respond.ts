@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { LogFields } from "../broker/logger.ts";
+import { mark } from "../claim-marks.ts";
 import type { ClaimedTask } from "../task/task.ts";
 import type { Answer } from "./answer.ts";
 import { answerEarly } from "./early-answer.ts";
@@ -58,6 +59,7 @@ export class Responder {
   }
 
   #write(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
+    mark("writing", request);
     const { tasks, text } = answer;
     if (tasks !== undefined) {
       if (hasVanished(request.raw.socket)) {
@@ -72,6 +74,7 @@ export class Responder {
     if (text !== undefined) reply.header("content-type", answer.contentType ?? JSON_TYPE);
     if (request.raw.complete === false) answerEarly(reply, text);
     else reply.send(text);
+    mark("written", request);
   }
 
   // Tasks are delivered when the system has taken the answer's last byte, and not before.

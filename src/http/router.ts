@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { mark } from "../claim-marks.ts";
 import {
   type BodyOf,
   type ParamsOf,
@@ -41,6 +42,7 @@ export function register(
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
       handler: (request, reply) => {
+        mark("arrived", request);
         responder.together(() => serve(route, answering, responder, new CheckedCall(request, waits), reply));
       },
     });
@@ -60,6 +62,7 @@ function serve(
     responder.fail(request, reply, thrown);
   };
   try {
+    mark("served", call, request);
     call.check(route);
     const isOperation = route.group === "Looking and operating" && route.method !== "GET";
     const answer = answering(call as Call<RouteName>);
@@ -98,7 +101,9 @@ class CheckedCall {
     if (bytes !== undefined && bytes.length > 0) {
       const { text, value } = parseBody(bytes);
       this.text = text;
+      mark("checking", this);
       this.body = check(route.body, value);
+      mark("checked", this);
     } else this.body = check(route.body, route.bodyOptional ? {} : undefined);
   }
 

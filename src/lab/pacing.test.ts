@@ -125,6 +125,26 @@ describe("open-loop pacing", () => {
     expect(lag.maxNs / MS).toBeLessThan(1);
   });
 
+  it("gives up what could not leave in time, and says how much that was", async () => {
+    const clock = new VirtualClock();
+    const running = paceRequests({
+      perSecond: 1_000,
+      seconds: 1,
+      overrunSeconds: 0.5,
+      outstandingMax: 1,
+      clock,
+      send: () => clock.after(10 * MS),
+    });
+    const keepRunning = setInterval(() => void clock.finish(), 1);
+
+    const { sent, unsent, seconds } = await running;
+    clearInterval(keepRunning);
+
+    expect(sent + unsent).toBe(1_000);
+    expect(sent).toBeCloseTo(150, -1);
+    expect(seconds).toBeCloseTo(1.51, 1);
+  });
+
   it("ends early when it is told to, with the answers of all that has left", async () => {
     const clock = new VirtualClock();
     const stop = new AbortController();
@@ -143,7 +163,7 @@ describe("open-loop pacing", () => {
       },
     });
 
-    expect(result).toMatchObject({ sent: 5, succeeded: 4, failed: 1 });
+    expect(result).toMatchObject({ sent: 5, unsent: 995, succeeded: 4, failed: 1 });
     expect(intended).toEqual([0, 10, 20, 30, 40]);
   });
 

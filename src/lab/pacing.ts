@@ -20,6 +20,11 @@ export interface PacingOptions {
   readonly outstandingMax: number;
   /** Sends request `n`, from 0, which was meant to leave at `intendedAt` by the clock; rejects when it failed. */
   send(n: number, intendedAt: number): Promise<void>;
+  /**
+   * How long after the time is over requests that are late may still leave, default for ever: a server that
+   * can do half of what is asked would else take twice the time.
+   */
+  readonly overrunSeconds?: number;
   /** Ends the sending; what is on its way is waited for. */
   readonly signal?: AbortSignal;
   readonly clock?: PacingClock;
@@ -34,6 +39,8 @@ export interface PacingClock {
 export interface PacingResult {
   readonly seconds: number;
   readonly sent: number;
+  /** Requests that never left, because time or signal ended the sending before. */
+  readonly unsent: number;
   readonly succeeded: number;
   readonly failed: number;
   /** The first five different messages of failures. */
@@ -90,11 +97,12 @@ class Pacer {
   }
 
   async run(): Promise<PacingResult> {
-    const { perSecond, seconds, signal } = this.#options;
+    const { perSecond, seconds, signal, overrunSeconds = Number.POSITIVE_INFINITY } = this.#options;
     const total = Math.ceil(perSecond * seconds);
     const startedAt = this.#clock.nowNs();
+    const end = startedAt + (seconds + overrunSeconds) * 1e9;
     let n = 0;
-    for (; n < total && signal?.aborted !== true; n += 1) {
+    for (; n < total && signal?.aborted !== true && this.#clock.nowNs() <= end; n += 1) {
       // From the start, not from the last request: lateness never adds up into a lower rate.
       const intendedAt = startedAt + (n * 1e9) / perSecond;
       if (this.#clock.nowNs() < intendedAt) await this.#clock.until(intendedAt);
@@ -102,7 +110,7 @@ class Pacer {
       this.#send(n, intendedAt);
     }
     while (this.#outstanding > 0) await this.#answer();
-    return this.#result(n, (this.#clock.nowNs() - startedAt) / 1e9);
+    return this.#result(n, total - n, (this.#clock.nowNs() - startedAt) / 1e9);
   }
 
   async #untilFree(): Promise<void> {
@@ -149,10 +157,11 @@ class Pacer {
     });
   }
 
-  #result(sent: number, seconds: number): PacingResult {
+  #result(sent: number, unsent: number, seconds: number): PacingResult {
     return {
       seconds,
       sent,
+      unsent,
       succeeded: this.#succeeded,
       failed: this.#failed,
       failures: [...this.#failures],

@@ -55,14 +55,15 @@ describe("process observer", () => {
     await wait(5);
 
     observer.pause();
-    churn();
+    for (let times = 0; times < 5; times += 1) churn();
     blockLoop(60);
     await wait(5);
     observer.resume();
     await wait(5);
     const seen = await observer.stop();
 
-    expect(seen.gcPauseMaxMs).toBeLessThan(60);
+    // One may happen by itself meanwhile; the churning alone needs many.
+    expect(seen.gcCount).toBeLessThan(4);
     expect(seen.eventLoopDelayMaxMs).toBeLessThan(50);
     expect(seen.allocatedBytes).toBeLessThan(300_000 * 40);
     expect(observer.stretches).toHaveLength(2);

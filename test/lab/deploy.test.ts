@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { rowsUnder, sectionOf } from "../markdown.ts";
 import { isInstalled } from "../program.ts";
 import { read, root } from "../source-tree.ts";
 import { faultsIn, groupingsIn, samplesIn, seriesOver } from "./deploy/exposition.ts";
@@ -96,6 +97,13 @@ describe("the alert rules", () => {
 
     expect(used.filter((label) => label !== "instance" && !labels.has(label))).toEqual([]);
     expect(used.length).toBeGreaterThan(30);
+  });
+
+  it("are those of the operations manual", () => {
+    const rows = rowsUnder(sectionOf(read("docs/operations.md"), "Alerts"));
+    const named = rows.flatMap(([cell = ""]) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+
+    expect(named.sort()).toEqual(rules.map(({ alert }) => alert).sort());
   });
 
   it("lead to chapters of the operations manual", () => {
@@ -299,7 +307,7 @@ describe.runIf(hasPromtool)("promtool", () => {
       (minutes) => minutes.slowDown(150),
     ],
     ["the event loop is blocked", "DibsEventLoopLate", 16, () => sleep(50).then(() => block(250))],
-    ["garbage collection stops the process", "DibsGcPauseLong", 7, () => collect()],
+    ["garbage collection stops the process", "DibsGcPauseLong", 5, () => collect()],
   ])("raises, when %s, %s", async (_trouble, alerts, length, happens) => {
     await using minutes = await Minutes.start();
     await minutes.pass(length, async () => {

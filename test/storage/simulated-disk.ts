@@ -88,8 +88,12 @@ export class SimulatedDisk implements Disk {
   }
 
   async syncFolder(): Promise<void> {
-    const covered = this.#beginFolderSync();
-    await this.takeTurns();
+    let covered: ReadonlySet<FolderChange>;
+    try {
+      covered = this.#beginFolderSync();
+    } finally {
+      await this.takeTurns();
+    }
     if (this.dead) this.fail();
     this.#endFolderSync(covered);
   }

@@ -76,8 +76,13 @@ export class SimulatedFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    const covered = this.#beginSync();
-    await this.#disk.takeTurns();
+    let covered: ReadonlySet<Change>;
+    try {
+      covered = this.#beginSync();
+    } finally {
+      // One that fails is heard of as late as one that succeeds.
+      await this.#disk.takeTurns();
+    }
     if (this.#disk.dead) this.#disk.fail();
     this.#endSync(covered);
   }

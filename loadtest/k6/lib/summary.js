@@ -50,7 +50,8 @@ export function summarize(script, data) {
  * @param {string} script
  * @param {Data} data
  */
-function summaryOf(script, { metrics, state, setup_data: run = {} }) {
+function summaryOf(script, { metrics, state, setup_data }) {
+  const run = setup_data ?? {}; // There is none when the setup failed.
   const seconds = valueIn(metrics, "load_seconds", "value") || state.testRunDurationMs / 1000;
   const claimed = countOf(metrics, "tasks_claimed");
   const thresholds = thresholdsOf(metrics);

@@ -5,58 +5,18 @@ import type { Column } from "../table.ts";
 
 type Head = Pick<BenchReport, "name" | "engine" | "settings">;
 
-/** What people, and benchstat, see of a bench. */
-export class BenchView {
-  readonly #output: Output;
-  readonly #head: Head;
-  readonly #goLine: ((run: BenchRun) => string) | undefined;
-
-  private constructor(output: Output, head: Head, goLine?: (run: BenchRun) => string) {
-    this.#output = output;
-    this.#head = head;
-    this.#goLine = goLine;
+/** The report as tables for people, or as a line of JSON. */
+export function showReport(output: Output, report: BenchReport): void {
+  output.emit(report);
+  for (const { columns, rows } of tablesOf(report)) {
+    output.table(columns, rows);
+    output.print("");
   }
-
-  /** With `go` only lines as `go test -bench` prints them go to stdout. */
-  static async open(output: Output, head: Head, go: boolean): Promise<BenchView> {
-    if (!go) {
-      output.note(titleOf(head));
-      return new BenchView(output, head);
-    }
-    const [{ goHead, goLine }, { readEnvironment }] = await Promise.all([
-      import("../../lab/bench/go-lines.ts"),
-      import("../../lab/environment.ts"),
-    ]);
-    const environment = await readEnvironment();
-    for (const line of goHead({ environment })) output.print(line);
-    return new BenchView(output, head, (run) => goLine({ ...head, environment }, run));
-  }
-
-  progress(run: number, done: number): void {
-    const { runs } = this.#head.settings;
-    const what = run === 0 ? "warm-up" : `run ${run} of ${runs}`;
-    this.#output.progress(`${this.#head.name}: ${what}, ${Math.floor(100 * done)} %`);
-  }
-
-  run(run: BenchRun): void {
-    if (this.#goLine !== undefined) this.#output.print(this.#goLine(run));
-  }
-
-  end(report: BenchReport): void {
-    this.#output.emit(report);
-    if (this.#goLine !== undefined) {
-      if (report.complete) this.#output.print(`PASS\nok  \tdibs\t${report.seconds.toFixed(3)}s`);
-      return;
-    }
-    for (const table of tablesOf(report)) {
-      this.#output.table(table.columns, table.rows);
-      this.#output.print("");
-    }
-    for (const line of closingLines(report)) this.#output.print(line);
-  }
+  for (const line of closingLines(report)) output.print(line);
 }
 
-function titleOf({ name, engine, settings }: Head): string {
+/** What is going to be measured, in a line. */
+export function titleOf({ name, engine, settings }: Head): string {
   const { runs, secondsPerRun, warmupSeconds, concurrency, depth, batch, payloadBytes } = settings;
   const store = engine.store === "unknown" ? "a server" : (engine.redisVersion ?? engine.store);
   const where = `${store}${engine.transport === "http" ? " over HTTP" : ", in process"}`;

@@ -24,6 +24,7 @@ export class LoadView {
   progress({ phase, done, of, second, failed = 0 }: LoadProgress): void {
     const what =
       phase === "filling" ? `${phase} ${count(done)} of ${count(of)} tasks` : `${phase} ${done} of ${of} s`;
+    if (phase === "running" && done === 0) this.#output.note(`Warmed up; measuring for ${of} s`);
     if (second === undefined) {
       this.#output.progress(what);
       return;
@@ -115,17 +116,17 @@ function serverLine({ server, memory, gcPauseMaxMs, eventLoopDelayP99Ms }: LoadR
 }
 
 function generatorLine({ generator, settings }: LoadReport): string {
-  const { lagP99Ms, lagMaxMs, heldBack, eventLoopUtilization, limit } = generator;
+  const { lagP99Ms, lagMaxMs, heldBack, unsent, eventLoopUtilization, limit } = generator;
   const busy = `event loop ${(100 * eventLoopUtilization).toFixed(0)} % busy`;
   const late =
     lagP99Ms === null || lagMaxMs === null
       ? busy
-      : `calls left ${milliseconds(lagP99Ms)} late at P99, ${milliseconds(lagMaxMs)} at most; ${count(heldBack)} waited for a connection`;
+      : `calls left ${milliseconds(lagP99Ms)} late at P99, ${milliseconds(lagMaxMs)} at most; ${count(heldBack)} waited for a connection${unsent === 0 ? "" : `, ${count(unsent)} never left`}`;
   const said = {
     none: "",
     generator:
       ". It, and not the server, was the limit: these latencies are upper bounds, `service` is nearer to the server's",
-    server: `. The server did not keep up with ${count(Math.round(settings.perSecond ?? 0))} tasks/s`,
+    server: `. The server, or the machine that it runs on, did not keep up with ${count(Math.round(settings.perSecond ?? 0))} tasks/s`,
   }[limit];
   return `Generator: ${late}${said}`;
 }

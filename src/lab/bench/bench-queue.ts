@@ -19,6 +19,8 @@ export class BenchQueue {
   readonly name: QueueName;
   readonly ledger = new DeliveryLedger();
   readonly #connection: Connection;
+  /** Tasks of one call that fills: no more than a request may hold. */
+  readonly #batch: number;
   readonly #items: readonly EnqueueItem[];
   #next = 0;
   /** Enqueued and not yet claimed, by this account. */
@@ -27,6 +29,7 @@ export class BenchQueue {
   constructor(connection: Connection, name: QueueName, payloadBytes: number) {
     const count = Math.max(16, Math.min(PAYLOADS_MAX, Math.floor(PAYLOADS_BYTES_MAX / payloadBytes)));
     this.name = name;
+    this.#batch = Math.max(1, Math.min(LIMITS.batchMax, Math.floor(LIMITS.bodyBytesMax / payloadBytes)));
     this.#connection = connection;
     this.#items = Array.from({ length: count }, (_, n) => ({
       queue: name,
@@ -72,7 +75,7 @@ export class BenchQueue {
   /** Enqueues until `depth` tasks wait. */
   async fillTo(depth: number, signal: AbortSignal): Promise<void> {
     while (this.#waiting < depth && !signal.aborted) {
-      const count = Math.min(LIMITS.batchMax, depth - this.#waiting);
+      const count = Math.min(this.#batch, depth - this.#waiting);
       const answers = await this.#connection.enqueueMany(this.nextItems(count));
       if (this.allEnqueued(answers) < answers.length)
         throw new BenchFailed(`Filling the queue: ${refusalIn(answers)}`);

@@ -6,6 +6,12 @@ type Head = Pick<BenchReport, "name" | "environment" | "engine" | "settings">;
  * Reports in the form of `go test -bench`, one line a run, so that `grep Benchmark` finds them and benchstat
  * compares them. Source: https://go.dev/design/14313-benchmark-format
  */
+export function goText(report: BenchReport): string {
+  const lines = [...goHead(report), ...report.runs.map((run) => goLine(report, run))];
+  if (report.complete) lines.push("PASS", `ok  \tdibs\t${report.seconds.toFixed(3)}s`);
+  return lines.join("\n");
+}
+
 export function goHead({ environment }: Pick<BenchReport, "environment">): readonly string[] {
   const [os = "", , arch = ""] = environment.os.split(" ");
   return [

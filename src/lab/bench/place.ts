@@ -114,9 +114,9 @@ async function openRedis(url: string, wish: PlaceWish): Promise<BenchPlace> {
       ? []
       : [`${foreignClients} other clients were connected to the Redis: what they did is in its figures.`]),
   ];
-  const remove = async (queues: readonly QueueName[]) => {
+  const remove = async () => {
     try {
-      await keys.remove(queues);
+      await keys.remove();
     } finally {
       await keys.close();
     }
@@ -125,7 +125,7 @@ async function openRedis(url: string, wish: PlaceWish): Promise<BenchPlace> {
     const store = { kind: "redis", options: { url, ...options } } as const;
     return await openDoor({ engine, store, open, wish, remove, keys, notes });
   } catch (error) {
-    await remove([]);
+    await remove();
     throw error;
   }
 }
@@ -137,14 +137,14 @@ interface Door {
   open(): Promise<Connection>;
   readonly wish: PlaceWish;
   /** Removes the store, once nobody uses it. */
-  remove(queues: readonly QueueName[]): Promise<void>;
+  remove(): Promise<void>;
   readonly keys?: ScratchKeys;
   readonly notes?: readonly string[];
 }
 
 /** A store of the bench's own, in this process or behind a server of its own. */
 async function openDoor({ engine, store, open, wish, remove, keys, notes = [] }: Door): Promise<BenchPlace> {
-  const queues: QueueName[] = [];
+  let queues = 0;
   const server = wish.serve ? await OwnServer.start(store) : undefined;
   const connect = server === undefined ? open : async () => overHttp(server.url, wish);
   const opened = [await connect()];
@@ -156,9 +156,8 @@ async function openDoor({ engine, store, open, wish, remove, keys, notes = [] }:
     ...(keys !== undefined && { redis: keys }),
     notes,
     newQueue() {
-      const queue = queueNamed(`bench-${queues.length + 1}`);
-      queues.push(queue);
-      return queue;
+      queues += 1;
+      return queueNamed(`bench-${queues}`);
     },
     async another() {
       // A folder is open in one process, once.
@@ -170,7 +169,7 @@ async function openDoor({ engine, store, open, wish, remove, keys, notes = [] }:
     close: once(async () => {
       for (const connection of opened) await connection.close();
       await server?.close();
-      await remove(queues);
+      await remove();
     }),
   };
 }

@@ -12,8 +12,12 @@ import {
   sumOfReadings,
 } from "../redis-statistics.ts";
 
+import { ScratchRegister } from "./scratch-register.ts";
+
 /** What all keys of all benches begin with; nothing else on a Redis is read or written. */
 export const SCRATCH_PREFIX = "dibs-bench";
+
+const REGISTER_KEY = `${SCRATCH_PREFIX}:open`;
 
 export type ScratchKeysOptions = Pick<RedisOptions, "url" | "tls" | "onWarning">;
 
@@ -35,11 +39,13 @@ export class ScratchKeys {
   readonly prefix = `${SCRATCH_PREFIX}:${Date.now().toString(36)}-${randomBytes(4).toString("hex")}`;
   readonly about: AboutRedis;
   readonly #link: RedisLink;
+  readonly #register: ScratchRegister;
   readonly #readings: ServerReading[] = [];
   #before: readonly RedisStatistics[] | undefined;
 
-  private constructor(link: RedisLink, about: AboutRedis) {
+  private constructor(link: RedisLink, register: ScratchRegister, about: AboutRedis) {
     this.#link = link;
+    this.#register = register;
     this.about = about;
   }
 
@@ -53,8 +59,13 @@ export class ScratchKeys {
     try {
       const [server] = await texts(link, "INFO", "server");
       const clients = await texts(link, "INFO", "clients");
+      const register = new ScratchRegister(link, REGISTER_KEY);
+      for (const prefix of await register.abandoned()) {
+        await removeStore(link, prefix);
+        await register.leave(prefix);
+      }
       const sizes = (await link.everyMaster("DBSIZE")) as number[];
-      return new ScratchKeys(link, {
+      const scratch = new ScratchKeys(link, register, {
         place: parseRedisUrl(options.url).shown,
         version: versionOf(server),
         durability: [...survivals].join(" or "),
@@ -65,6 +76,8 @@ export class ScratchKeys {
           ...clients.map((text) => Number(infoField(text, "connected_clients")) - 2),
         ),
       });
+      await register.enter(scratch.prefix);
+      return scratch;
     } catch (error) {
       await link.close();
       throw error;
@@ -89,18 +102,10 @@ export class ScratchKeys {
     return sumOfReadings(this.#readings.splice(0));
   }
 
-  /** Removes every key of these queues, and those of the store itself. Nobody may use the store any more. */
-  async remove(queues: readonly QueueName[]): Promise<void> {
-    // As in a cluster: there every key is named.
-    const keys = new Keys(this.prefix, true);
-    const names: string[] = [
-      keys.format,
-      keys.move,
-      keys.queues,
-      keys.due,
-      ...queues.flatMap((queue) => [...keys.of(queue)] as string[]),
-    ];
-    await Promise.all(names.map((name) => this.#link.command("UNLINK", name)));
+  /** Removes every key. Nobody may use the store any more. */
+  async remove(): Promise<void> {
+    await removeStore(this.#link, this.prefix);
+    await this.#register.leave(this.prefix);
   }
 
   close(): Promise<void> {
@@ -114,6 +119,17 @@ export class ScratchKeys {
     ]);
     return stats.map((text, n) => parseRedisStatistics(text, cpu[n] ?? ""));
   }
+}
+
+async function removeStore(link: RedisLink, prefix: string): Promise<void> {
+  // As in a cluster: there every key is named.
+  const keys = new Keys(prefix, true);
+  const queues = (await link.command("SMEMBERS", keys.queues)) as readonly string[];
+  const names: string[] = [keys.format, keys.move, keys.due];
+  for (const queue of queues) names.push(...(keys.of(queue as QueueName) as readonly string[]));
+  await Promise.all(names.map((name) => link.command("UNLINK", name)));
+  // Last, so that what is interrupted in the middle can be done again.
+  await link.command("UNLINK", keys.queues);
 }
 
 async function texts(link: RedisLink, name: string, ...args: string[]): Promise<readonly string[]> {

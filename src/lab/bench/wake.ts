@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ClaimedTaskMessage } from "../../protocol/messages.ts";
 import { LIMITS } from "../../task/limits.ts";
@@ -55,6 +56,8 @@ class Sleepers {
 
   constructor(turn: BenchTurn) {
     this.#turn = turn;
+    // Each of them listens to it.
+    setMaxListeners(turn.settings.concurrency + 1, this.#end.signal);
     this.#loops = Promise.all(Array.from({ length: turn.settings.concurrency }, () => this.#loop()));
   }
 

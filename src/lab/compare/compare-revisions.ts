@@ -15,7 +15,7 @@ export interface CompareRevisionsOptions extends PairOptions {
  * Builds two revisions aside, measures them in turns and compares them; leaves nothing behind. When `signal` aborts
  * while they are measured, what was measured is compared.
  *
- * @throws {RevisionError} and the signal's reason when it aborts before anything was measured.
+ * @throws {UnknownRevision} @throws {RevisionError} and the signal's reason when it aborts before anything was measured.
  */
 export async function compareRevisions(
   names: readonly [base: string, candidate: string],
@@ -24,6 +24,7 @@ export async function compareRevisions(
   const revisions = await Revisions.build(names, options);
   try {
     const [base, candidate] = revisions.builds as readonly [Build, Build];
+    options.onStep?.(`measuring ${options.pairs} pairs in turns`);
     const runs = await measurePairs(base, candidate, options);
     if (runs.base.length === 0) options.signal?.throwIfAborted();
     const facts = await factsOf(options);

@@ -14,7 +14,7 @@ export interface IntervalOptions {
   readonly miss: number;
 }
 
-const RESAMPLES = 20_000;
+const RESAMPLES = 10_000;
 /** Fixed, so that the same files always give the same verdict. */
 const SEED = 0x5eed;
 

@@ -143,11 +143,17 @@ function changeOf({ title, ratio, low, high }: JudgedMeasure): string {
   return `${title} ${ratio >= 1 ? "up" : "down"} ${percent(ratio)} % (${percent(near)} to ${percent(far)} %)`;
 }
 
+/** An interval that is wider says hardly anything. */
+const WIDE = 0.5;
+
 /** Noise is no proof of no change: says what would have stayed unseen. */
 function resolutionOf(measures: readonly JudgedMeasure[]): string {
-  const widths = measures.map(({ title, ratio, low, high }) => {
-    const width = Math.max(high / ratio, ratio / low) - 1;
-    return `${title} ${(100 * width).toFixed(0)} %`;
-  });
-  return `Smaller changes than these would not have been seen: ${widths.join(", ")}.`;
+  const widths = measures.map(({ title, ratio, low, high }) => ({
+    title,
+    width: Math.max(high / ratio, ratio / low) - 1,
+  }));
+  const each = widths.map(({ title, width }) => `${title} ${(100 * width).toFixed(0)} %`).join(", ");
+  const unseen = `Smaller changes than these would not have been seen: ${each}.`;
+  const isWide = widths.some(({ width }) => width > WIDE);
+  return isWide ? `${unseen} That is a lot: it takes more runs, longer ones or a quieter machine.` : unseen;
 }

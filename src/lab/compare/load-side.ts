@@ -11,7 +11,33 @@ const PARTS = 10;
 
 /** What `dibs load --save` wrote. @throws {Error} that names each wrong field. */
 export function readLoad(value: unknown): Reading {
-  const report = checkLoadReport(value);
+  return loadReading(checkLoadReport(value));
+}
+
+/** What of a report is compared. */
+export type ComparedLoad = Pick<
+  LoadReport,
+  | "scenario"
+  | "environment"
+  | "target"
+  | "settings"
+  | "complete"
+  | "headline"
+  | "operations"
+  | "perSecond"
+  | "early"
+  | "errors"
+  | "timeouts"
+  | "latencies"
+  | "timeline"
+  | "server"
+  | "notes"
+> & {
+  readonly generator: Pick<LoadReport["generator"], "limit">;
+  readonly delivery: Pick<LoadReport["delivery"], "faults">;
+};
+
+export function loadReading(report: ComparedLoad): Reading {
   const { environment, target, settings, scenario } = report;
   const { store, durability, redisVersion, ownServer } = target;
   const { rateFrom, perSecond, ...others } = settings;
@@ -54,8 +80,8 @@ function partFigures(points: readonly LoadPoint[]): RunFigures {
   };
 }
 
-function wholeFigures(report: LoadReport): RunFigures {
-  const { latencies, headline, operations, perSecond, errors, timeouts, server, delivery } = report;
+function wholeFigures(report: ComparedLoad): RunFigures {
+  const { latencies, headline, operations, perSecond, errors, timeouts, early, server, delivery } = report;
   const timed = latencies[headline];
   const faults = Object.values(delivery.faults).reduce((sum, count) => sum + count, 0);
   const process =
@@ -69,11 +95,11 @@ function wholeFigures(report: LoadReport): RunFigures {
     perSecond,
     ...process,
     operations,
-    errors: errors + timeouts + faults,
+    errors: errors + timeouts + early + faults,
   };
 }
 
-function notesOf({ complete, environment, generator, notes }: LoadReport): string[] {
+function notesOf({ complete, environment, generator, notes }: ComparedLoad): string[] {
   return [
     ...(complete ? [] : ["interrupted: it has what was measured before"]),
     ...(environment.dirty ? ["measured with changes that are in no commit"] : []),

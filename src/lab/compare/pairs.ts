@@ -1,12 +1,6 @@
 import type { RunFigures } from "./figures.ts";
 import { startTrial, type Trial, type TrialEnd } from "./trial.ts";
-import {
-  openTrialPlace,
-  type PlaceWish,
-  type ProcessUse,
-  TRIAL_QUEUE,
-  type TrialPlace,
-} from "./trial-place.ts";
+import { openTrialPlace, type PlaceWish, type ProcessUse, type TrialPlace } from "./trial-place.ts";
 
 /** A build as it lies on the disk. */
 export interface BuildFiles {
@@ -29,7 +23,7 @@ export interface PairSettings extends PlaceWish {
 
 export interface PairOptions extends PairSettings {
   readonly onPair?: (pair: number) => void;
-  /** Ends it after the pair that is under way. */
+  /** Ends it; the pair that is under way then does not count. */
   readonly signal?: AbortSignal;
 }
 
@@ -66,12 +60,18 @@ export async function measurePairs(
 ): Promise<PairedRuns> {
   const runs = { base: [] as RunFigures[], candidate: [] as RunFigures[] };
   const failures = new Set<string>();
-  for (let pair = 1; pair <= options.pairs && !options.signal?.aborted; pair += 1) {
+  for (let pair = 1; pair <= options.pairs; pair += 1) {
     options.onPair?.(pair);
-    const [ofBase, ofCandidate] = await measurePair([base, candidate], options, pair);
-    runs.base.push((ofBase as TrialEnd).figures);
-    runs.candidate.push((ofCandidate as TrialEnd).figures);
-    for (const end of [ofBase, ofCandidate]) for (const failure of end?.failures ?? []) failures.add(failure);
+    const ends = await measurePair([base, candidate], options, pair).catch((error: unknown) => {
+      // Ctrl-C in a terminal ends the servers too: what the pair says then is no news.
+      if (options.signal?.aborted) return [];
+      throw error;
+    });
+    if (options.signal?.aborted) break;
+    const [ofBase, ofCandidate] = ends as readonly [TrialEnd, TrialEnd];
+    runs.base.push(ofBase.figures);
+    runs.candidate.push(ofCandidate.figures);
+    for (const failure of [...ofBase.failures, ...ofCandidate.failures]) failures.add(failure);
   }
   return { ...runs, failures: [...failures] };
 }
@@ -115,7 +115,7 @@ class StandingTrial {
   static async start({ entry, command }: BuildFiles, settings: PairSettings): Promise<StandingTrial> {
     const { concurrency, depth, warmupSeconds } = settings;
     const place = await openTrialPlace(settings, command);
-    const spec = { entry, place: place.url, options: place.options, queue: TRIAL_QUEUE };
+    const spec = { entry, place: place.url, options: place.options, queue: place.queue };
     try {
       return new StandingTrial(await startTrial({ ...spec, concurrency, depth, warmupSeconds }), place);
     } catch (error) {

@@ -24,7 +24,10 @@ export interface BuildOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What the user can put right: no checkout, no such revision, a revision that cannot be built. */
+/** There is no such revision, or no checkout that could have one. */
+export class UnknownRevision extends Error {}
+
+/** A revision cannot be built; the message says why. */
 export class RevisionError extends Error {}
 
 /** Builds of revisions in work trees of their own, in a temporary folder; the checkout itself is not touched. */
@@ -39,7 +42,7 @@ export class Revisions {
     this.builds = builds;
   }
 
-  /** One build for each name, in order; names of one commit share theirs. @throws {RevisionError} */
+  /** One build for each name, in order; names of one commit share theirs. @throws {UnknownRevision} @throws {RevisionError} */
   static async build(names: readonly string[], options: BuildOptions): Promise<Revisions> {
     const repository = await repositoryOf(options);
     const commits = await Promise.all(names.map((name) => commitOf(repository, name, options)));
@@ -109,14 +112,14 @@ async function repositoryOf({ folder, signal }: BuildOptions): Promise<string> {
     cwd: folder,
     ...(signal !== undefined && { signal }),
   });
-  if (code !== 0) throw new RevisionError(`${folder} is in no checkout: --rev builds revisions of one`);
+  if (code !== 0) throw new UnknownRevision(`${folder} is in no checkout: --rev builds revisions of one`);
   return output.trim();
 }
 
 async function commitOf(repository: string, name: string, options: BuildOptions): Promise<string> {
   const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${name}^{commit}`];
   const { code, output } = await run("git", args, { cwd: repository, ...options });
-  if (code !== 0) throw new RevisionError(`There is no revision ${name} in ${repository}`);
+  if (code !== 0) throw new UnknownRevision(`There is no revision ${name} in ${repository}`);
   return output.trim();
 }
 

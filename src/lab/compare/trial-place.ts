@@ -4,7 +4,6 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectOptions } from "../../connect.ts";
-import type { QueueName } from "../../task/ids.ts";
 import { ScratchKeys } from "../bench/scratch-keys.ts";
 
 /** Two builds are compared on one kind of store. */
@@ -26,12 +25,13 @@ export interface TrialPlace {
   /** As `connect` takes it. */
   readonly url: string;
   readonly options: ConnectOptions;
+  readonly queue: string;
   /** Of the server, where there is one; undefined when the system does not tell. */
   use?(): Promise<ProcessUse | undefined>;
   close(): Promise<void>;
 }
 
-export const TRIAL_QUEUE = "lab-compare" as QueueName;
+const QUEUE = "lab-compare";
 
 /** `command` is the `dibs` of the build under test. */
 export async function openTrialPlace({ store, serve }: PlaceWish, command: string): Promise<TrialPlace> {
@@ -46,10 +46,10 @@ export async function openTrialPlace({ store, serve }: PlaceWish, command: strin
 }
 
 async function openStore(store: string | undefined): Promise<TrialPlace> {
-  if (store === "memory:") return { url: store, options: {}, close: async () => {} };
+  if (store === "memory:") return { url: store, options: {}, queue: QUEUE, close: async () => {} };
   if (store !== undefined) return openKeys(store);
   const url = await mkdtemp(join(tmpdir(), "dibs-compare-"));
-  return { url, options: {}, close: () => rm(url, { recursive: true, force: true }) };
+  return { url, options: {}, queue: QUEUE, close: () => rm(url, { recursive: true, force: true }) };
 }
 
 /** Keys of its own, so that two sides and other users of the Redis never meet. */
@@ -58,9 +58,10 @@ async function openKeys(url: string): Promise<TrialPlace> {
   return {
     url,
     options: { prefix: keys.prefix },
+    queue: QUEUE,
     async close() {
       try {
-        await keys.remove([TRIAL_QUEUE]);
+        await keys.remove();
       } finally {
         await keys.close();
       }
@@ -82,7 +83,7 @@ async function serveStore(store: TrialPlace, command: string): Promise<TrialPlac
     await store.close();
   };
   const url = await urlOf(server);
-  return { url, options: {}, use: () => useOf(server.pid as number), close: stop };
+  return { url, options: {}, queue: store.queue, use: () => useOf(server.pid as number), close: stop };
 }
 
 /** What a server says once it can be called. @throws {Error} with its last words when it ends before. */

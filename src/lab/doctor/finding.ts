@@ -28,6 +28,7 @@ export interface Measure {
   readonly value: number;
   readonly unit: Unit;
   readonly yellow: number;
+  /** Infinite where nothing is bad enough. */
   readonly red: number;
   /** Default: the value with its unit. */
   readonly figure?: string;
@@ -44,7 +45,7 @@ export function graded(measure: Measure): Finding {
     where,
     colour,
     figure: measure.figure ?? shown(value, unit),
-    bound: `up to ${shown(yellow, unit)}, red above ${shown(red, unit)}`,
+    bound: `up to ${shown(yellow, unit)}${Number.isFinite(red) ? `, red above ${shown(red, unit)}` : ""}`,
     ...(colour !== "green" && { advice }),
     value,
     unit,
@@ -68,12 +69,18 @@ export function worse(one: Colour, other: Colour): Colour {
   return BADNESS[one] >= BADNESS[other] ? one : other;
 }
 
-/** A number as people read it: `0.21 ms`, `16 ms`, `3.5 %`, `1.2 MB`, `1,234 tasks`. */
+/** A number as people read it: `0.21 ms`, `16 ms`, `12 min`, `3.5 %`, `1.2 MB`, `1,234 tasks`. */
 export function shown(value: number, unit: Unit): string {
   if (unit === "bytes") return bytes(value);
+  if (unit === "s" && value >= 120)
+    return value < 7_200 ? `${whole(value / 60)} min` : `${whole(value / 3_600)} h`;
   const digits = unit === "tasks" || unit === "days" || value >= 100 ? 0 : 2;
   const name = value === 1 && unit.endsWith("s") && unit.length > 2 ? unit.slice(0, -1) : unit;
   return `${value.toLocaleString("en-US", { maximumFractionDigits: digits })} ${name}`;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
 }
 
 function bytes(value: number): string {

@@ -50,6 +50,12 @@ describe("the oldest ready task", () => {
     expect(lineOf("oldest ready", { oldestReadyAt: NOW - ageMs })).toMatchObject({ colour });
   });
 
+  it("of a folder that nobody has open is at most yellow", () => {
+    const line = lineOf("oldest ready", { oldestReadyAt: NOW - 9e6 }, false);
+    expect(line).toMatchObject({ colour: "yellow", bound: "up to 60 s" });
+    expect(line.advice).toMatch(/Nobody has the folder open/);
+  });
+
   it("of a paused queue waits as it was told to", () => {
     const paused = { oldestReadyAt: NOW - 9e6, paused: true };
     expect(lineOf("oldest ready", paused).colour).toBe("green");

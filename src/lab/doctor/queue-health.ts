@@ -104,7 +104,8 @@ function leasesFinding(where: string, { now, queues, isServed }: QueuesFacts): F
   });
 }
 
-function oldestFinding(where: string, { now, queues }: QueuesFacts): Finding {
+/** Where nobody serves, nobody can claim: that is said, and no alarm. */
+function oldestFinding(where: string, { now, queues, isServed }: QueuesFacts): Finding {
   const ageS = ({ paused, oldestReadyAt }: QueueFacts) =>
     paused || oldestReadyAt === undefined ? 0 : Math.max(0, (now - oldestReadyAt) / 1_000);
   const oldest = mostOf(queues, ageS);
@@ -114,9 +115,12 @@ function oldestFinding(where: string, { now, queues }: QueuesFacts): Finding {
     where,
     value,
     unit: "s",
-    ...OLDEST_S,
+    yellow: OLDEST_S.yellow,
+    red: isServed ? OLDEST_S.red : Number.POSITIVE_INFINITY,
     figure: value === 0 ? "nothing waits" : `${shown(value, "s")} in ${oldest?.queue}`,
-    advice: "Tasks come faster than they are done, or nobody claims this queue: more workers, or start one",
+    advice: isServed
+      ? "Tasks come faster than they are done, or nobody claims this queue: more workers, or start one"
+      : "Nobody has the folder open, so nobody can claim: `dibs serve` it",
   });
 }
 

@@ -44,6 +44,7 @@ export function rowsOf(
       redisCalls: medianOfSeries(own, value("redisCalls")),
       serverUs: medianOfSeries(own, value("serverUs")),
       serverCpuUs: medianOfSeries(own, value("serverCpuUs")),
+      clientCpuUs: medianOfSeries(own, value("clientCpuUs")),
       claimed: total(own, ({ delivery }) => delivery?.claimed ?? 0),
       empty: total(own, value("empty")),
       again: total(own, value("again")),

@@ -25,7 +25,8 @@ export class LabRedis {
   readonly foreignKeys: number;
   readonly #where: Where;
   readonly #link: RedisLink;
-  readonly #prefix = `${PREFIX}:${randomBytes(4).toString("hex")}`;
+  /** What all keys begin with that this run writes. */
+  readonly prefix = `${PREFIX}:${randomBytes(4).toString("hex")}`;
   #places = 0;
 
   private constructor(where: Where, link: RedisLink, version: string, foreignKeys: number) {
@@ -65,13 +66,13 @@ export class LabRedis {
   /** A place with keys of its own. */
   place(): TrialPlace {
     this.#places += 1;
-    const prefix = `${this.#prefix}-${this.#places}`;
+    const prefix = `${this.prefix}-${this.#places}`;
     return { ...this.#where, prefix, link: this.#link, clear: () => this.#remove(`${prefix}[:{]*`) };
   }
 
   /** Removes what is left of all places, after an interruption too. */
   clear(): Promise<void> {
-    return this.#remove(`${this.#prefix}*`);
+    return this.#remove(`${this.prefix}*`);
   }
 
   close(): Promise<void> {

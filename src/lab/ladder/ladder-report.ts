@@ -58,6 +58,8 @@ export interface LadderRow {
   readonly serverUs: number;
   /** CPU of the server's main thread, sockets included. */
   readonly serverCpuUs: number;
+  /** CPU of the process that claims. */
+  readonly clientCpuUs: number;
   /** Over all repetitions. */
   readonly claimed: number;
   /** Claims that brought nothing. */

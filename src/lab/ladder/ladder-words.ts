@@ -1,5 +1,8 @@
 import { duration, figure } from "../markdown.ts";
-import type { LadderReport, LadderRow, ReadRow } from "./ladder-report.ts";
+import type { LadderReport, LadderRow, ReadRow, Standing } from "./ladder-report.ts";
+
+/** The product's own rung. */
+const PRODUCT = "dibs";
 
 /** A column of the ladder's tables, for the terminal and for Markdown. */
 export interface LadderColumn<Row> {
@@ -15,7 +18,8 @@ export const CLAIM_COLUMNS: readonly LadderColumn<LadderRow>[] = [
   { title: "tasks/s", value: ({ tasksPerSecond }) => figure(tasksPerSecond.median) },
   { title: "trips", value: ({ roundTrips }) => figure(roundTrips) },
   { title: "calls", value: ({ redisCalls }) => figure(redisCalls) },
-  { title: "server µs", value: ({ serverUs }) => figure(serverUs) },
+  { title: "server", value: ({ serverUs }) => duration(serverUs * 1e3) },
+  { title: "client", value: ({ clientCpuUs }) => duration(clientCpuUs * 1e3) },
   { title: "again", value: againOf },
   { title: "lost", value: ({ lost }) => figure(lost) },
   { title: "P50 ×", value: ({ factor }) => (factor === null ? "" : figure(factor.p50.median)) },
@@ -35,7 +39,7 @@ export const READ_COLUMNS: readonly LadderColumn<ReadRow>[] = [
   { title: "read P99", value: ({ readP99Ns }) => duration(readP99Ns.median) },
   { title: "calls/s", value: ({ callsPerSecond }) => figure(callsPerSecond.median) },
   { title: "trips", value: ({ roundTrips }) => figure(roundTrips) },
-  { title: "server CPU µs", value: ({ serverCpuUs }) => figure(serverCpuUs) },
+  { title: "server CPU", value: ({ serverCpuUs }) => duration(serverCpuUs * 1e3) },
   { title: "read mean ×", value: ({ factor }) => (factor === null ? "" : figure(factor.readMean.median)) },
   {
     title: "calls/s ×",
@@ -45,9 +49,10 @@ export const READ_COLUMNS: readonly LadderColumn<ReadRow>[] = [
 
 /** What the columns mean. */
 export const CLAIM_LEGEND =
-  "P50 and P99 are of a claim of a whole batch, cycle is claim and completion together. trips, calls (redis.call in scripts) " +
-  "and server µs (inside commands) are for each task that was completed; again: deliveries of tasks that had been handed out " +
-  "already, and their share; × is the factor over the rung named last, taken inside each repetition.";
+  "P50 and P99 are of a claim of a whole batch, cycle is claim and completion together. For each completed task: trips, " +
+  "calls (redis.call in scripts), server (time inside commands) and client (CPU of the process that claims). again: " +
+  "deliveries of tasks that had been handed out already, and their share. × is the factor over the rung named last, taken " +
+  "inside each repetition.";
 
 /** How often tasks were handed out again, with the share of all deliveries. */
 export function againOf({ again, claimed }: Pick<LadderRow, "again" | "claimed">): string {
@@ -69,26 +74,33 @@ export function cellsOf({ rows }: Pick<LadderReport, "rows">): readonly (readonl
   return [...cells.values()];
 }
 
-/** From the first rung to the product, and where the product stands among the others; a sentence for each cell. */
+/** From the first rung to the product, and where the product stands among the others: sentences for each cell. */
 export function sentencesOf(report: LadderReport): string[] {
   return cellsOf(report).flatMap((rows) => {
-    const [first] = rows;
-    const standing = report.standings.filter(
-      ({ depth, callers }) => depth === first?.depth && callers === first.callers,
+    const [first] = rows as [LadderRow];
+    const last = rows.find(({ rung }) => rung === PRODUCT);
+    const standings = report.standings.filter(
+      ({ depth, callers }) => depth === first.depth && callers === first.callers,
     );
-    return standing.map(({ product, cycle, tasksPerSecond }) => {
-      const own = rows.find(({ rung }) => rung === product);
-      const from =
-        first === undefined || own === undefined || product !== "dibs" ? "" : fromFirst(first, own);
-      const time = `${figure(cycle.factor.median)} × the cycle of ${cycle.best}`;
-      const rate = `${figure(tasksPerSecond.factor.median)} × the tasks/s of ${tasksPerSecond.best}`;
-      return `${cellName(first as LadderRow)}: ${from}${product} takes ${time} and does ${rate}, the best of the safe rungs of its batch.`;
-    });
+    return [
+      ...(last === undefined || first === last ? [] : [`${cellName(first)}: ${climbOf(first, last)}.`]),
+      ...standings.map((standing) => `${cellName(first)}: ${standingOf(standing)}.`),
+    ];
   });
 }
 
-function fromFirst(first: LadderRow, own: LadderRow): string {
-  const time = figure(first.cycleP50Ns.median / own.cycleP50Ns.median);
-  const rate = figure(own.tasksPerSecond.median / first.tasksPerSecond.median);
-  return `from ${first.rung} to ${own.rung} the cycle is ${time} times as quick and tasks/s are ${rate} times as many; `;
+function climbOf(first: LadderRow, last: LadderRow): string {
+  const [from, to] = [first.tasksPerSecond.median, last.tasksPerSecond.median];
+  const doubles = first.again === 0 ? "" : `; ${first.rung} handed out again ${againOf(first)}`;
+  return (
+    `from ${first.rung} to ${last.rung} the cycle's P50 goes from ${duration(first.cycleP50Ns.median)} to ` +
+    `${duration(last.cycleP50Ns.median)}, tasks/s from ${figure(from)} to ${figure(to)}, ${figure(to / from)} times as many${doubles}`
+  );
+}
+
+function standingOf({ product, cycle, tasksPerSecond }: Standing): string {
+  return (
+    `${product} takes ${figure(cycle.factor.median)} × the cycle of ${cycle.best} and does ` +
+    `${figure(tasksPerSecond.factor.median)} × the tasks/s of ${tasksPerSecond.best}, the best of the other safe rungs of its batch`
+  );
 }

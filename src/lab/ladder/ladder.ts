@@ -36,7 +36,7 @@ export interface LadderProgress {
 }
 
 /** For code that the engine has not yet compiled, and a server that has not yet grown its tables. */
-const WARMUP = { depth: 1_000, callers: 50, seconds: 0.2 } as const;
+const WARMUP = { depth: 1_000, callers: 50 } as const;
 
 /**
  * Runs the ladder, cell by cell: in each the rungs in turn, so that all meet the same minutes of the machine. Aborted,
@@ -99,11 +99,11 @@ class Climb {
   }
 
   async #warmUp(): Promise<void> {
-    const { rungs, redis, signal } = this.#options;
+    const { rungs, redis, signal, seconds } = this.#options;
     for (const rung of rungs) {
       this.#tell(`warm-up: ${rung.name}`);
       const callers = Math.min(WARMUP.callers, rung.callersMax ?? WARMUP.callers);
-      await runTrial(rung, redis.place(), { ...WARMUP, callers }, signal);
+      await runTrial(rung, redis.place(), { ...WARMUP, callers, seconds }, signal);
     }
   }
 

@@ -10,6 +10,7 @@ export class TaskHashes {
   readonly wire: Wire;
   readonly #prefix: string;
   readonly #side: Wire;
+  #filled = 0;
 
   private constructor(wire: Wire, side: Wire, prefix: string) {
     this.wire = wire;
@@ -75,7 +76,9 @@ export class TaskHashes {
     await this.#side.pipeline(
       0,
       tasks.map(({ id, payload, priority }): Command => {
-        return ["HSET", this.key(id), "status", "pending", "data", payload, "priority", priority];
+        this.#filled += 1;
+        const fields = ["status", "pending", "data", payload, "priority", priority, "number", this.#filled];
+        return ["HSET", this.key(id), ...fields];
       }),
     );
   }

@@ -4,7 +4,7 @@ import { LatencyHistogram } from "../histogram.ts";
 import { nowNs } from "../nano-clock.ts";
 import type { Measurement } from "../run.ts";
 import { Filler } from "./filler.ts";
-import type { OpenRung, Rung, RungPlace, RungWorker } from "./rung.ts";
+import type { OpenRung, Rung, RungPlace, RungWorker, Traffic } from "./rung.ts";
 import { PRODUCT_QUEUE } from "./rungs/product.ts";
 import { NO_WORK, observe, type ServerWork, sumOf, workOf } from "./server-work.ts";
 
@@ -50,6 +50,14 @@ interface Caller {
   held: readonly string[];
 }
 
+/** What a trial took, until its last stretch was over. */
+interface Spent extends Traffic {
+  readonly operations: number;
+  readonly seconds: number;
+  /** CPU of this process, all threads. */
+  readonly clientUs: number;
+}
+
 /** So many claims each caller makes in a stretch, for the beginning and the end of one are not like the rest. */
 const CLAIMS_A_STRETCH = 20;
 /** Tasks a stretch: filling must not take longer than measuring. */
@@ -85,17 +93,25 @@ class Shift {
     const filler = new Filler(this.#opened, PRODUCT_QUEUE, this.#ledger);
     const atOnce = callers * this.#rung.batch;
     const claims = stretchOf(depth, callers, this.#rung.batch);
-    let [server, spentNs] = [NO_WORK, 0];
+    let [server, spentNs, clientUs] = [NO_WORK, 0, 0];
     while (spentNs < seconds * 1e9 && this.#claims < this.#claimsMax) {
       this.#signal.throwIfAborted();
       await filler.fillTo(depth + atOnce + claims * this.#rung.batch, this.#completed);
       const observed = await observe(this.#place.link);
+      const before = process.cpuUsage();
       spentNs += await this.#stretch(claims, seconds * 1e9 - spentNs);
+      const { user, system } = process.cpuUsage(before);
+      clientUs += user + system;
       server = sumOf(server, await observed());
     }
-    const [operations, { roundTrips, plain }] = [this.#completed, this.#opened.traffic()];
+    const spent = {
+      operations: this.#completed,
+      seconds: spentNs / 1e9,
+      clientUs,
+      ...this.#opened.traffic(),
+    };
     await Promise.all(this.#callers.map((caller) => this.#finish(caller)));
-    return this.#measurement(operations, spentNs / 1e9, roundTrips, server, plain);
+    return this.#measurement(spent, server);
   }
 
   get #claimsMax(): number {
@@ -158,11 +174,8 @@ class Shift {
   }
 
   async #measurement(
-    operations: number,
-    seconds: number,
-    roundTrips: number,
+    { operations, seconds, clientUs, roundTrips, plain }: Spent,
     server: ServerWork,
-    plain: Readonly<Record<string, number>>,
   ): Promise<Measurement> {
     const { redisCalls, serverUs } = workOf(server, plain);
     const delivery = this.#ledger.audit(await this.#opened.unfinished());
@@ -178,6 +191,7 @@ class Shift {
         redisCalls: each(redisCalls),
         serverUs: each(serverUs),
         serverCpuUs: each(server.cpuUs),
+        clientCpuUs: each(clientUs),
         again: delivery.claimed - this.#completed,
       },
       delivery,

@@ -17,6 +17,7 @@ export interface FleetPlan extends Omit<GeneratorPlan, "workers" | "producers"> 
 export interface PacedSums {
   readonly seconds: number;
   readonly sent: number;
+  readonly unsent: number;
   readonly heldBack: number;
   /** See `PacingResult`. */
   readonly heldBackIdle: number;
@@ -136,6 +137,7 @@ function sumsOf(parts: readonly PacedPart[]): PacedSums {
   return {
     seconds: Math.max(...parts.map((part) => part.seconds)),
     sent: sum((part) => part.sent),
+    unsent: sum((part) => part.unsent),
     heldBack: sum((part) => part.heldBack),
     heldBackIdle: Math.min(...parts.map((part) => part.heldBackIdle)),
     lag,

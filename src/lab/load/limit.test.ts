@@ -23,6 +23,7 @@ function aRun(more: Partial<Driven>, lagMs = 0.1): Driven {
     lag,
     sent: 3_000,
     heldBack: 0,
+    unsent: 0,
     heldBackIdle: 1,
     eventLoopUtilization: 1,
     claimed: 1_000,

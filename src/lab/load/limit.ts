@@ -25,13 +25,14 @@ export interface Driven extends Partial<PacedSums> {
 
 /** How well the load was made, and who kept it from being what it was meant to be. */
 export function limitOf(driven: Driven): GeneratorReport {
-  const { lag, heldBack = 0, eventLoopUtilization } = driven;
+  const { lag, heldBack = 0, unsent = 0, eventLoopUtilization } = driven;
   const lagMs = (percentile: number) => (lag === undefined ? null : lag.percentileNs(percentile) / 1e6);
   return {
     lagP50Ms: lagMs(50),
     lagP99Ms: lagMs(99),
     lagMaxMs: lag === undefined ? null : lag.maxNs / 1e6,
     heldBack,
+    unsent,
     eventLoopUtilization,
     limit: named(driven, lagMs(99) ?? 0),
   };

@@ -23,6 +23,7 @@ export interface PacedLoad {
 export interface PacedPart {
   readonly seconds: number;
   readonly sent: number;
+  readonly unsent: number;
   readonly heldBack: number;
   readonly heldBackIdle: number;
   /** Encoded histogram of how late calls left by the generator's own fault. */
@@ -30,6 +31,8 @@ export interface PacedPart {
   readonly eventLoopUtilization: number;
 }
 
+/** After the time is over, calls that are late may still leave for so long. */
+const OVERRUN_S_MAX = 10;
 const FAILURES_MAX = 5;
 /** After a call failed, so that a server that is away is not asked as fast as it refuses. */
 const FAILED_PAUSE_MS = 100;
@@ -92,6 +95,7 @@ export class LoadMaker {
     const paced = await paceRequests({
       perSecond,
       seconds,
+      overrunSeconds: isNoted ? Math.min(OVERRUN_S_MAX, seconds) : 0,
       outstandingMax: free.length,
       signal: this.#stop.signal,
       send: async (_, intendedAt) => {
@@ -205,6 +209,6 @@ export class LoadMaker {
 }
 
 function partOf(paced: PacingResult, eventLoopUtilization: number): PacedPart {
-  const { seconds, sent, heldBack, heldBackIdle, lag } = paced;
-  return { seconds, sent, heldBack, heldBackIdle, lag: lag.encode(), eventLoopUtilization };
+  const { seconds, sent, unsent, heldBack, heldBackIdle, lag } = paced;
+  return { seconds, sent, unsent, heldBack, heldBackIdle, lag: lag.encode(), eventLoopUtilization };
 }

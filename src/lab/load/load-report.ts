@@ -86,6 +86,8 @@ const Generator = Type.Object(
     lagMaxMs: orNull(amount),
     /** Calls that waited for a free connection, because the answers before them were late. */
     heldBack: count,
+    /** Calls that never left, because the time was over (or the run interrupted) before they could. */
+    unsent: count,
     /** Busiest of its processes: share of the time that its event loop was at work. */
     eventLoopUtilization: amount,
     /** What kept the load from being what it was meant to be. */

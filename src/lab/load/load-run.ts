@@ -22,6 +22,7 @@ const LEASE_MS = 10 * 60_000;
 const PARKED_MS = 30_000;
 /** Connections that only enqueue, while workers wait. */
 const PRODUCERS = 20;
+const MACHINE_BUSY_PERCENT = 90;
 const DRAIN_MS_MAX = 60_000;
 const DRAIN_LOOK_MS = 50;
 /** Finished tasks go soon, so that memory shows what the load costs and not what is kept of it. */
@@ -113,7 +114,7 @@ class LoadRun {
       order: this.#order(prepared.ids, fences),
       thresholds: [],
       gates: [],
-      notes: [...this.#notes, ...this.#account.remarks(delivery)],
+      notes: [...this.#notes, ...this.#account.remarks(delivery), ...busyNote(figures.machine)],
     };
   }
 
@@ -172,6 +173,7 @@ class LoadRun {
       const recorder = new LoadRecorder(headlineOf(this.#wish), startAt);
       fleet.onEvents = (events) => recorder.add(events);
       timeline.start(recorder);
+      this.#wish.onProgress({ phase: "running", done: 0, of: this.#wish.seconds });
     };
     const driven = await this.#untilAborted(fleet, () => this.#drive(fleet, settings, onStart));
     await this.#drain(queue);
@@ -291,4 +293,13 @@ class LoadRun {
     if (scenario.traffic !== "drain" || loop === "closed") return null;
     return outOfOrder(fences, placesOf(ids, scenario.priorities ?? [0]));
   }
+}
+
+/** Beside busy neighbours nobody is fast. */
+function busyNote(machine: LoadReport["machine"]): string[] {
+  if (machine === null || machine.busyPercent + machine.stealPercent < MACHINE_BUSY_PERCENT) return [];
+  const busy = `${machine.busyPercent.toFixed(0)} % busy`;
+  return [
+    `The machine was ${busy}, and ${machine.stealPercent.toFixed(0)} % of it was taken by others: what else ran on it is in these figures.`,
+  ];
 }

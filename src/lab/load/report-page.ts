@@ -151,6 +151,7 @@ const GENERATOR: readonly Shown[] = [
   { label: "calls left late, P99", path: "generator.lagP99Ms", unit: "ms" },
   { label: "calls left late, at most", path: "generator.lagMaxMs", unit: "ms" },
   { label: "calls that waited for a connection", path: "generator.heldBack" },
+  { label: "calls that never left", path: "generator.unsent" },
   { label: "event loop busy", path: "generator.eventLoopUtilization", unit: "%", per: 0.01 },
   { label: "limit", path: "generator.limit" },
 ];

@@ -175,7 +175,11 @@ export class Journal {
     try {
       return this.#blocks.read(segment, offset, length);
     } catch (error) {
-      throw new Error(`Cannot read ${segmentName(number)} at offset ${offset}`, { cause: error });
+      const file = segmentName(number);
+      throw new StorageUnavailableError(
+        `Cannot read ${file} at offset ${offset}: ${(error as Error).message}`,
+        { details: { file, offset }, cause: error },
+      );
     }
   }
 

@@ -299,15 +299,10 @@ function removeUnfinished(disk: Disk, names: readonly string[]): void {
   for (const name of names) if (name.endsWith(".new")) disk.remove(name);
 }
 
-/**
- * Removes the segments behind the last frame, the last one first: whenever it stops, no gap is left. They must not
- * come back with a power cut, when other frames have their numbers.
- */
+/** Removes the segments behind the last frame. They must not come back when other frames have their numbers. */
 function removeBehind(disk: Disk, numbers: readonly number[]): void {
-  for (const number of numbers.toReversed()) {
-    disk.remove(segmentName(number));
-    disk.syncFolderNow();
-  }
+  for (const number of numbers) disk.remove(segmentName(number));
+  if (numbers.length > 0) disk.syncFolderNow();
 }
 
 /** The numbers up to the first one that is missing. */

@@ -1,11 +1,13 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { backupStore } from "../../../src/storage/embedded/care/backup.ts";
+import { salvageStore } from "../../../src/storage/embedded/care/salvage.ts";
 import { verifyStore } from "../../../src/storage/embedded/care/verify.ts";
 import { writeMoveMark } from "../../../src/storage/embedded/move-mark.ts";
 import { segmentName } from "../../../src/storage/embedded/segment.ts";
-import { fingerprint } from "../workload.ts";
+import { answersOf } from "../format/record.ts";
 import { aPlace, segmentsOf, using, WornStore } from "./worn-store.ts";
 
 const SEED = Number(process.env["DIBS_TEST_SEED"] ?? 1);
@@ -17,12 +19,12 @@ describe("backing a folder up", () => {
     await using(await store.open(), async (storage) => {
       for (let n = 0; n < 25; n += 1) {
         await store.work(storage, 20);
-        const now = await fingerprint(storage);
+        const now = await answersOf(storage);
         const copy = join(place, `copy-${n}`);
         await backupStore(store.folder, copy);
 
         expect(await verifyStore(copy)).toMatchObject({ isSound: true, unfinished: undefined });
-        expect(await using(await store.open(copy), fingerprint)).toBe(now);
+        expect(await using(await store.open(copy), answersOf)).toEqual(now);
       }
       expect(segmentsOf(store.folder)[0]).toBeGreaterThan(1); // Segments were removed meanwhile.
     });
@@ -106,6 +108,26 @@ describe("backing a folder up", () => {
     for (const name of names.slice(1)) renameSync(join(copy, name), join(copy, `${name}.new`));
     await backupStore(store.folder, copy);
     expect(await verifyStore(copy)).toMatchObject({ isSound: true });
+  });
+
+  it("leaves nothing on a disk that is too small, and says so", async ({ skip }) => {
+    const place = aPlace();
+    const small = join(place, "small");
+    mkdirSync(small);
+    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=20k", "dibs-small-disk", small]);
+    // Making a file system needs the right to mount, which not everybody has.
+    if (mount.status !== 0) skip(mount.stderr?.toString() ?? "no mount");
+    const store = new WornStore(join(place, "data"), SEED);
+    await store.live(300);
+    const full = `The disk of ${join(small, "copy")} is full. Nothing was left there`;
+    try {
+      for (const write of [backupStore, salvageStore]) {
+        await expect(write(store.folder, join(small, "copy"))).rejects.toThrow(full);
+        expect(readdirSync(small)).toEqual([]);
+      }
+    } finally {
+      spawnSync("umount", [small]);
+    }
   });
 
   it("takes the mark of a move along, so that half a store is not served from the copy either", async () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { aTask } from "../../../src/storage/contract/builders.ts";
 import { isDiskFull } from "../../../src/storage/embedded/disk.ts";
 import type { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
@@ -67,6 +67,7 @@ describe("when any one operation of the disk fails", () => {
         await playThrough(play);
         if (play.refused !== undefined) stopped += 1;
         await expectStopped(play);
+        expectLetGo(play, disk);
         if ((await expectKept(run, play, disk, random, kind)) === "refused") refusedAfterCut += 1;
       });
       tally.refused = refusedAfterCut;
@@ -97,6 +98,13 @@ async function expectStopped({ refused, storage }: Play): Promise<void> {
     (error: unknown) => error,
   );
   if (!(again instanceof StorageUnavailableError)) throw new Error("it answers after it stopped");
+}
+
+/** An opening that failed holds no file, and does nothing more in a folder that may be another's now. */
+function expectLetGo({ storage }: Play, { openFiles }: SimulatedDisk): void {
+  if (storage !== undefined) return;
+  if (openFiles !== 0) throw new Error(`${openFiles} files are still open`);
+  if (vi.getTimerCount() !== 0) throw new Error(`${vi.getTimerCount()} timers still run`);
 }
 
 async function expectKept(

@@ -9,7 +9,7 @@ import { LIMIT_MS } from "./seeds.ts";
 /** A run of mode `process`. */
 const SEED = 5;
 /** Long enough for many snapshots. More with DIBS_DISK_CALLS. */
-const CALLS = Number(process.env["DIBS_DISK_CALLS"] ?? 150);
+const CALLS = Number(process.env["DIBS_DISK_CALLS"] ?? 90);
 
 beforeEach(() => engineTimers.take());
 afterEach(() => engineTimers.giveBack());
@@ -36,7 +36,12 @@ async function longRun(): Promise<Closed> {
 }
 
 /** The journal cut at one byte; what lies behind it in other segments is kept or not. */
-function cutAt({ disk, numbers }: Closed, number: number, length: number, keepsLater: boolean): SimulatedDisk {
+function cutAt(
+  { disk, numbers }: Closed,
+  number: number,
+  length: number,
+  keepsLater: boolean,
+): SimulatedDisk {
   const copy = disk.afterKill();
   copy.replace(segmentName(number), Buffer.from(copy.content(segmentName(number)).subarray(0, length)));
   if (!keepsLater) for (const later of numbers) if (later > number) copy.remove(segmentName(later));
@@ -44,7 +49,11 @@ function cutAt({ disk, numbers }: Closed, number: number, length: number, keepsL
 }
 
 /** The outcome of every cut, byte by byte. */
-async function cutEverywhere(closed: Closed, numbers: readonly number[], keepsLater: boolean): Promise<string[]> {
+async function cutEverywhere(
+  closed: Closed,
+  numbers: readonly number[],
+  keepsLater: boolean,
+): Promise<string[]> {
   const outcomes: string[] = [];
   for (const number of numbers) {
     const { length } = closed.disk.content(segmentName(number));
@@ -62,21 +71,29 @@ async function cutEverywhere(closed: Closed, numbers: readonly number[], keepsLa
 }
 
 describe("the journal of a long run, cut at every byte", () => {
-  it("shows a state that once was, or is refused with file and offset", async () => {
-    const closed = await longRun();
+  it(
+    "shows a state that once was, or is refused with file and offset",
+    async () => {
+      const closed = await longRun();
 
-    const outcomes = await cutEverywhere(closed, closed.numbers, false);
+      const outcomes = await cutEverywhere(closed, closed.numbers, false);
 
-    expect(outcomes).toContain("whole");
-    // Without its first segments there is nothing that a snapshot stands on.
-    expect(outcomes[0]).toBe("refused");
-  }, LIMIT_MS);
+      expect(outcomes).toContain("whole");
+      // Without its first segments there is nothing that a snapshot stands on.
+      expect(outcomes[0]).toBe("refused");
+    },
+    LIMIT_MS,
+  );
 
-  it("is always refused when later segments are there", async () => {
-    const closed = await longRun();
+  it(
+    "is always refused when later segments are there",
+    async () => {
+      const closed = await longRun();
 
-    const outcomes = await cutEverywhere(closed, closed.numbers.slice(-2, -1), true);
+      const outcomes = await cutEverywhere(closed, closed.numbers.slice(-2, -1), true);
 
-    expect(new Set(outcomes)).toEqual(new Set(["refused"]));
-  }, LIMIT_MS);
+      expect(new Set(outcomes)).toEqual(new Set(["refused"]));
+    },
+    LIMIT_MS,
+  );
 });

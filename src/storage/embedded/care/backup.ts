@@ -1,3 +1,4 @@
+import type { Disk } from "../disk.ts";
 import { FRAME_KIND, FrameWriter } from "../frame.ts";
 import { RECORD, read, writeNumber } from "../records.ts";
 import { CorruptJournalError } from "../recover.ts";
@@ -37,16 +38,10 @@ export async function backupStore(
 ): Promise<BackupReport> {
   const disk = FrozenDisk.open(from);
   try {
-    const target = await NewFolder.create(to, from);
-    try {
-      const report = await copy(disk, target, options);
-      await target.takeMoveMark(from);
-      await target.finish();
-      return { ...report, from, to };
-    } catch (error) {
-      await target.abandon();
-      throw error instanceof CorruptJournalError ? error.inFolder(from) : error;
-    }
+    const report = await NewFolder.fill(to, from, (target) => copy(disk, target, options));
+    return { ...report, from, to };
+  } catch (error) {
+    throw error instanceof CorruptJournalError ? error.inFolder(from) : error;
   } finally {
     disk.close();
   }
@@ -54,7 +49,7 @@ export async function backupStore(
 
 async function copy(
   disk: FrozenDisk,
-  target: NewFolder,
+  target: Disk,
   { onProgress, signal }: CareOptions,
 ): Promise<Omit<BackupReport, "from" | "to">> {
   const copier = new Copier(target);
@@ -87,13 +82,13 @@ function refuseDamage(disk: FrozenDisk, { gaps }: Scan): void {
 class Copier {
   segments = 0;
   bytes = 0;
-  readonly #target: NewFolder;
+  readonly #target: Disk;
   #number = 0;
   #content: Buffer = Buffer.alloc(0);
   #end = 0;
   #fenceEnd = 1;
 
-  constructor(target: NewFolder) {
+  constructor(target: Disk) {
     this.#target = target;
   }
 
@@ -120,7 +115,7 @@ class Copier {
 
   #write(behind: readonly Buffer[]): void {
     if (this.#number === 0) return;
-    const file = this.#target.disk.open(segmentName(this.#number), { create: true });
+    const file = this.#target.open(segmentName(this.#number), { create: true });
     try {
       const bytes = Buffer.concat([this.#content.subarray(0, this.#end), ...behind]);
       file.write(bytes, 0);

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
-import { InvalidRequestError } from "../../../task/errors.ts";
-import type { Disk, DiskFile } from "../disk.ts";
+import { DibsError, InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
+import { type Disk, type DiskFile, isDiskFull } from "../disk.ts";
 import { FolderLock } from "../lock.ts";
 import { NodeDisk } from "../node-disk.ts";
 import { segmentNumbers } from "../segment.ts";
@@ -11,30 +11,47 @@ const UNFINISHED = ".new";
 const MOVE_MARK = "move.json";
 
 /**
- * A folder that becomes a store all at once: its files have names that no start looks at, until {@link finish}.
+ * A folder that becomes a store all at once: its files have names that no start looks at, until it is filled.
  * Whoever is killed before leaves a folder that nobody can take for a store, and the next try begins anew.
  */
 export class NewFolder {
-  readonly folder: string;
-  readonly disk: Disk;
+  readonly #folder: string;
+  readonly #disk: Disk;
   readonly #real: NodeDisk;
   readonly #lock: FolderLock;
   readonly #isMade: boolean;
 
   private constructor(folder: string, lock: FolderLock, isMade: boolean) {
-    this.folder = folder;
+    this.#folder = folder;
     this.#real = new NodeDisk(folder);
-    this.disk = new UnfinishedDisk(this.#real);
+    this.#disk = new UnfinishedDisk(this.#real);
     this.#lock = lock;
     this.#isMade = isMade;
   }
 
   /**
-   * Makes the folder, or takes one that is empty.
+   * Makes the folder, or takes one that is empty, and lets `fill` write its files, each flushed by the time it
+   * resolves. When that fails nothing is left behind.
+   *
    * @throws {InvalidRequestError} when it is not empty, or lies within `from`.
-   * @throws {StorageUnavailableError} when another process has it.
+   * @throws {StorageUnavailableError} when another process has it, or it cannot be written.
    */
-  static async create(folder: string, from: string): Promise<NewFolder> {
+  static async fill<T>(folder: string, from: string, fill: (disk: Disk) => Promise<T>): Promise<T> {
+    const target = await NewFolder.#create(folder, from).catch((error: unknown) => {
+      throw explained(error, folder);
+    });
+    try {
+      const filled = await fill(target.#disk);
+      await target.#takeMoveMark(from);
+      await target.#finish();
+      return filled;
+    } catch (error) {
+      await target.#abandon();
+      throw explained(error, folder);
+    }
+  }
+
+  static async #create(folder: string, from: string): Promise<NewFolder> {
     refuseWithin(folder, from);
     await refuseUnlessEmpty(folder);
     const isMade = (await mkdir(folder, { recursive: true })) !== undefined;
@@ -50,8 +67,8 @@ export class NewFolder {
   }
 
   /** Takes over what the other folder says of a move, so that half a store is not served from here either. */
-  async takeMoveMark(from: string): Promise<void> {
-    await copyFile(join(from, MOVE_MARK), join(this.folder, MOVE_MARK)).catch(
+  async #takeMoveMark(from: string): Promise<void> {
+    await copyFile(join(from, MOVE_MARK), join(this.#folder, MOVE_MARK)).catch(
       (error: NodeJS.ErrnoException) => {
         if (error.code !== "ENOENT") throw error;
       },
@@ -62,9 +79,9 @@ export class NewFolder {
    * Makes a store of it; the content of all files has been flushed. The first segment gets its name last: until then
    * the others are a journal without its beginning, which a start refuses.
    */
-  async finish(): Promise<void> {
+  async #finish(): Promise<void> {
     await this.#real.syncFolder();
-    const [first, ...rest] = segmentNames(await readdir(this.folder));
+    const [first, ...rest] = segmentNames(await readdir(this.#folder));
     for (const name of rest) this.#real.rename(`${name}${UNFINISHED}`, name);
     await this.#real.syncFolder();
     if (first !== undefined) this.#real.rename(`${first}${UNFINISHED}`, first);
@@ -73,13 +90,13 @@ export class NewFolder {
   }
 
   /** Leaves nothing behind that was not there before. */
-  async abandon(): Promise<void> {
-    await removeUnfinished(this.folder);
-    await rm(join(this.folder, MOVE_MARK), { force: true });
+  async #abandon(): Promise<void> {
+    await removeUnfinished(this.#folder);
+    await rm(join(this.#folder, MOVE_MARK), { force: true });
     await this.#lock.release();
-    await rm(join(this.folder, "lock"), { recursive: true, force: true });
+    await rm(join(this.#folder, "lock"), { recursive: true, force: true });
     // Somebody may have put something there meanwhile: then it stays.
-    if (this.#isMade) await rmdir(this.folder).catch(() => {});
+    if (this.#isMade) await rmdir(this.#folder).catch(() => {});
   }
 }
 
@@ -145,6 +162,17 @@ async function refuseUnlessEmpty(folder: string): Promise<void> {
     `${folder} is not empty: it has ${others.sort().slice(0, 3).join(", ")}. Name a new folder`,
     folder,
   );
+}
+
+/** What the system says of a folder that cannot be written names neither the folder nor what to do. */
+function explained(error: unknown, folder: string): unknown {
+  if (isDiskFull(error) || isDiskFull((error as Error).cause)) {
+    const message = `The disk of ${folder} is full. Nothing was left there: name a folder on a disk with more room`;
+    return new StorageUnavailableError(message, { details: { folder }, cause: error });
+  }
+  if (error instanceof DibsError || (error as NodeJS.ErrnoException).syscall === undefined) return error;
+  const message = `Cannot fill ${folder}: ${(error as Error).message}`;
+  return new StorageUnavailableError(message, { details: { folder }, cause: error });
 }
 
 function refuseWithin(folder: string, from: string): void {

@@ -25,6 +25,18 @@ export async function writeStore(
     onBroken: () => {},
   });
   journal.open([], 0);
+  try {
+    await writeRecords(engine, journal, { onProgress, signal });
+  } finally {
+    await journal.close();
+  }
+}
+
+async function writeRecords(
+  engine: Engine,
+  journal: Journal,
+  { onProgress, signal }: WalkOptions,
+): Promise<void> {
   let done = 0;
   let to = journal.begin();
   for (const write of records(engine)) {
@@ -38,7 +50,6 @@ export async function writeStore(
     to = journal.begin();
   }
   journal.commit(true);
-  await journal.close();
 }
 
 function writeHead(engine: Engine, fences: number, to: FrameWriter): void {

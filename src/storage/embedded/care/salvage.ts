@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { StorageUnavailableError } from "../../../task/errors.ts";
 import { parseQueueName, type QueueName } from "../../../task/ids.ts";
 import { isFinished } from "../../../task/task.ts";
+import type { Disk } from "../disk.ts";
 import type { Engine } from "../engine.ts";
 import { Loader } from "../loader.ts";
 import { generationsIn, holderPath, readRecord } from "../lock-record.ts";
@@ -62,17 +63,9 @@ export async function salvageStore(
   await refuseWhileServed(from);
   const disk = FrozenDisk.open(from);
   try {
-    const target = await NewFolder.create(to, from);
-    try {
-      const report = await salvage(disk, target, options);
-      await target.takeMoveMark(from);
-      await target.finish();
-      await assertSound(to);
-      return { ...report, from, to };
-    } catch (error) {
-      await target.abandon();
-      throw error;
-    }
+    const report = await NewFolder.fill(to, from, (target) => salvage(disk, target, options));
+    await assertSound(to);
+    return { ...report, from, to };
   } finally {
     disk.close();
   }
@@ -80,7 +73,7 @@ export async function salvageStore(
 
 async function salvage(
   disk: FrozenDisk,
-  target: NewFolder,
+  target: Disk,
   options: SalvageOptions,
 ): Promise<Omit<SalvageReport, "from" | "to">> {
   const { onProgress, signal } = options;
@@ -99,7 +92,7 @@ async function salvage(
   }));
   const uncertain = countUncertain(engine, survey.gaps);
   const fences = Math.max(loader.fenceEnd, highestFence + 1) + FENCE_LEAP;
-  await writeStore(engine, fences, target.disk, {
+  await writeStore(engine, fences, target, {
     onProgress: (done, of) => onProgress?.({ step: "writing", done, of }),
     signal,
   });

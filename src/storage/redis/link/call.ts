@@ -1,3 +1,4 @@
+import { mark } from "../../../claim-marks.ts";
 import { StorageUnavailableError } from "../../../task/errors.ts";
 import type { Connection, Waiter } from "./connection.ts";
 import type { Reply, ReplyError } from "./reply-parser.ts";
@@ -40,6 +41,7 @@ export class Call implements Waiter {
   }
 
   answered(value: Reply): void {
+    mark("answered", this);
     this.#host.settled();
     this.#resolve(value);
   }

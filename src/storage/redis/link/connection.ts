@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
+import { mark } from "../../../claim-marks.ts";
 import { InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
 import { commandText } from "./command-text.ts";
 import { whyNoConnection } from "./connect-trouble.ts";
@@ -66,6 +67,7 @@ export class Connection {
   onPush: (items: Reply[]) => void = () => undefined;
   onEnd: (reason: string) => void = () => undefined;
   readonly #flush = () => {
+    mark("flushed", this);
     const out = this.#out;
     this.#out = "";
     if (this.#end === undefined) this.#socket.write(out);

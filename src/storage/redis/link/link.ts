@@ -1,4 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
+import { mark } from "../../../claim-marks.ts";
 import { InvalidRequestError, StorageUnavailableError } from "../../../task/errors.ts";
 import { Call, type CallHost } from "./call.ts";
 import { checkServer } from "./checks.ts";
@@ -199,10 +200,9 @@ export class RedisLink implements CallHost {
         reject(new StorageUnavailableError(whyNot(kept), NOT_APPLIED));
       else {
         this.#underWay += 1;
-        connection.send(
-          what.text,
-          new Call(this, what, performance.now() + this.#timeoutMs, resolve, reject),
-        );
+        const call = new Call(this, what, performance.now() + this.#timeoutMs, resolve, reject);
+        mark("handed", call, connection);
+        connection.send(what.text, call);
         this.#watchdog.wake();
       }
     });

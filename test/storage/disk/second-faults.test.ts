@@ -1,0 +1,149 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ManualClock } from "../../../src/clock.ts";
+import { aTask, completed, payloadOf, QUEUE, tasks } from "../../../src/storage/contract/builders.ts";
+import { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
+import { segmentName } from "../../../src/storage/embedded/segment.ts";
+import { StorageUnavailableError } from "../../../src/task/errors.ts";
+import { type Operation, SimulatedDisk, seeded } from "../simulated-disk.ts";
+import { fingerprint } from "../workload.ts";
+import { engineTimers } from "./engine-timers.ts";
+
+/*
+ * Faults that only show together with a second one, or at a moment that random runs seldom meet: one test each.
+ */
+const SIZES = { segmentBytes: 2_000, reserveBytes: 0, cacheBytesMax: 1_000, fenceBlock: 4 };
+
+beforeEach(() => engineTimers.take());
+afterEach(() => engineTimers.giveBack());
+
+function open(disk: SimulatedDisk, bootId = "boot-1"): Promise<EmbeddedStorage> {
+  return EmbeddedStorage.open({ disk, clock: new ManualClock(), durability: "process", bootId, ...SIZES });
+}
+
+async function claimOne(storage: EmbeddedStorage): Promise<number> {
+  const { grants } = await storage.claim(QUEUE, [{ max: 1 }]);
+  return grants[0]?.[0]?.lease.fence as number;
+}
+
+describe("a flush that failed", () => {
+  it("gives out no fence after a flush at once that hid the failure of another", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, tasks(10));
+    let highest = 0;
+    for (let fence = 1; fence <= SIZES.fenceBlock; fence += 1) highest = await claimOne(storage);
+    disk.turns = () => 50;
+    disk.fault = { operation: disk.operations + 1, kind: "EIO", part: 0 };
+    vi.advanceTimersByTime(1_000);
+
+    // The next block is written, and the flush of it under way: so it is flushed at once.
+    await expect(claimOne(storage)).rejects.toThrow("a flush of the journal failed");
+
+    engineTimers.forget();
+    const next = await open(disk.afterPowerCut(seeded(1)), "boot-2");
+    await next.enqueue(QUEUE, [aTask()]);
+    expect(await claimOne(next)).toBeGreaterThan(highest);
+  });
+});
+
+describe("a torn tail with segments behind it", () => {
+  it("does not let segments come back that were cut with a torn tail", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    while (!disk.list().includes(segmentName(5))) await storage.enqueue(QUEUE, tasks(3));
+    engineTimers.forget();
+    const left = disk.afterKill();
+    left.flip(segmentName(3), 1_000);
+    const log: Operation[] = [];
+    left.onOperation = (operation) => log.push(operation);
+
+    const cut = await fingerprint(await open(left, "boot-2"));
+
+    const removed = log.filter(({ kind }) => kind === "remove").map(({ name }) => name);
+    expect(removed).toEqual([segmentName(4), segmentName(5)]);
+    const after = log.slice(log.findLastIndex(({ kind }) => kind === "remove") + 1);
+    expect(after[0]?.kind, "before anything else is written").toBe("folder sync");
+    for (const stopped of log.map((operation) => operation.stopped(0.5))) {
+      engineTimers.forget();
+      expect(await fingerprint(await open(stopped, "boot-2"))).toBe(cut);
+    }
+  });
+});
+
+describe("a segment that cannot be removed", () => {
+  it("tries again to remove a segment that could not be removed", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    disk.onOperation = ({ kind, number }) => {
+      if (kind === "remove") disk.fault ??= { operation: number, kind: "EIO", part: 0 };
+    };
+    const troubles: unknown[] = [];
+    for (let round = 0; disk.list().includes(segmentName(3)) || round < 20; round += 1) {
+      expect(round).toBeLessThan(2_000);
+      await storage.enqueue(QUEUE, [aTask()]);
+      const { grants } = await storage.claim(QUEUE, [{ max: 1 }]);
+      await storage.settle(
+        QUEUE,
+        (grants[0] ?? []).map((task) => completed(task)),
+      );
+      await storage.purge(QUEUE, "completed", 500);
+      await engineTimers.pass(100);
+      troubles.push(storage.trouble());
+    }
+
+    expect(troubles).toContainEqual({ reason: "EIO: simulated", isFinal: false });
+    expect(storage.trouble()).toBeUndefined();
+    expect(disk.list()).not.toContain(segmentName(1));
+    const before = await fingerprint(storage);
+    engineTimers.forget();
+    expect(await fingerprint(await open(disk.afterKill()))).toBe(before);
+  });
+});
+
+describe("a record that cannot be read", () => {
+  /** More than the engine keeps in memory. */
+  const LARGE = payloadOf(1_500);
+
+  async function withOldTask(disk: SimulatedDisk): Promise<EmbeddedStorage> {
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, [aTask({ payload: LARGE })]);
+    await storage.enqueue(QUEUE, tasks(40));
+    return storage;
+  }
+
+  it("answers with an error when a record can no longer be read, and goes on when it can", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await withOldTask(disk);
+    disk.readFault = disk.reads + 1;
+
+    const refusal = await storage.claim(QUEUE, [{ max: 1 }]).catch((error: unknown) => error);
+
+    expect(refusal).toBeInstanceOf(StorageUnavailableError);
+    expect((refusal as StorageUnavailableError).details).toMatchObject({
+      file: expect.stringMatching(/^journal-/),
+      offset: expect.any(Number),
+    });
+    expect((await storage.snapshot(QUEUE))?.counts).toMatchObject({ ready: 41, leased: 0 });
+    disk.readFault = undefined;
+    const { grants } = await storage.claim(QUEUE, [{ max: 1 }]);
+    expect(grants[0]?.[0]?.payload).toBe(LARGE);
+  });
+
+  it("answers with an error when a file is shorter than it was", async () => {
+    const disk = new SimulatedDisk();
+    const openFile = disk.open.bind(disk);
+    let isShort = false;
+    disk.open = (name, options) => {
+      const file = openFile(name, options);
+      const readAll = file.read.bind(file);
+      file.read = (target, offset) => readAll(isShort ? target.subarray(0, 20) : target, offset);
+      return file;
+    };
+    const storage = await withOldTask(disk);
+    isShort = true;
+
+    await expect(storage.claim(QUEUE, [{ max: 1 }])).rejects.toThrow(
+      /Cannot read \S+ at offset \d+: Expected/,
+    );
+  });
+});
