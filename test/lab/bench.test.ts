@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BenchReport, checkBenchReport } from "../../src/lab/bench/report.ts";
 import type { QueueMessage } from "../../src/protocol/messages.ts";
 import { Command, dibs, jsonLines, piped, ServerProcess } from "../command.ts";
+import { startCluster } from "../redis/servers/redis-cluster.ts";
 import { type RedisServer, startRedis } from "../redis/servers/redis-server.ts";
 import { until } from "../redis/servers/until.ts";
 
@@ -37,6 +39,13 @@ async function reportOf(...args: readonly string[]): Promise<BenchReport> {
   const { code, stdout, stderr } = await dibs(["bench", ...args, "--json"]);
   expect({ code, stderr: stderr.replace(/^\{"warning".*\n/gm, "") }).toEqual({ code: 0, stderr: "" });
   return reportIn(stdout);
+}
+
+function childrenOf(pid: number): number[] {
+  return execFileSync("ps", ["-o", "pid=", "--ppid", String(pid)], { encoding: "utf8" })
+    .trim()
+    .split(/\s+/)
+    .map(Number);
 }
 
 async function expectNothingLeft(): Promise<void> {
@@ -163,6 +172,24 @@ describe("dibs bench", () => {
     await expectNothingLeft();
   });
 
+  it("measures on a Redis Cluster, all its servers together, and leaves nothing on any", async () => {
+    const cluster = await startCluster();
+    try {
+      const { engine, runs } = await reportOf("cycle", cluster.url, "-c", "5", ...SHORT);
+
+      expect(engine.place).toMatch(/^redis\+cluster:/);
+      // Of five callers some share a call.
+      expect(runs[0]?.redis?.roundTripsPerOperation).toBeGreaterThan(0.5);
+      for (const { host, port } of cluster.nodes) {
+        const node = new Redis({ host, port });
+        expect(await node.keys("*")).toEqual([]);
+        node.disconnect();
+      }
+    } finally {
+      await cluster.stop();
+    }
+  });
+
   it("measures large payloads", async () => {
     const { settings, runs } = await reportOf(
       "cycle",
@@ -219,6 +246,22 @@ describe("dibs bench", () => {
       own.disconnect();
       await command.stop();
       await doomed.stop();
+    }
+  });
+
+  it("says that its server ended, and removes what was left", async () => {
+    const command = new Command(["bench", "cycle", redis.url, "--serve", ...LONG]);
+    try {
+      await until("its tasks are there", async () => (await admin.keys("dibs-bench:*:meta")).length > 0);
+      const [server] = childrenOf(command.pid);
+      process.kill(server as number, "SIGKILL");
+      const { code, stderr } = await command.ended();
+
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/Nothing was measured: .*(ended|refused|broke|closed)/);
+      await expectNothingLeft();
+    } finally {
+      await command.stop();
     }
   });
 

@@ -1,11 +1,13 @@
 import { Child } from "../child.ts";
 import type { ProcessReading } from "../process-observer.ts";
 import type { ProcessSample } from "../process-sampler.ts";
+import type { AllocationProfile } from "../profile/allocation-sampler.ts";
+import type { ProcessProbe, ProcessTraces, Watched } from "../profile/process-probe.ts";
 import type { ProcessWatch } from "./process-watch.ts";
 import type { ServedStore, ServerDuties } from "./server-process.ts";
 
 /** A server in a process of its own, which ends with this one at the latest. */
-export class OwnServer implements ProcessWatch {
+export class OwnServer implements ProcessWatch, ProcessProbe {
   readonly url: string;
   readonly #child: Child<ServerDuties>;
 
@@ -51,6 +53,26 @@ export class OwnServer implements ProcessWatch {
 
   writeProfile(path: string): Promise<void> {
     return this.#child.call("writeProfile", path);
+  }
+
+  prepare(every: number): Promise<void> {
+    return this.#child.call("prepareProbe", every);
+  }
+
+  resumeProbe(what: Watched): Promise<void> {
+    return this.#child.call("resumeProbe", what);
+  }
+
+  pauseProbe(what: Watched): Promise<void> {
+    return this.#child.call("pauseProbe", what);
+  }
+
+  takeTraces(): Promise<ProcessTraces> {
+    return this.#child.call("takeTraces", undefined);
+  }
+
+  takeAllocations(): Promise<AllocationProfile> {
+    return this.#child.call("takeAllocations", undefined);
   }
 
   async close(): Promise<void> {

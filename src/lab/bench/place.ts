@@ -166,11 +166,9 @@ async function openDoor({ engine, store, open, wish, remove, keys, notes = [] }:
       opened.push(another);
       return another;
     },
-    close: once(async () => {
-      for (const connection of opened) await connection.close();
-      await server?.close();
-      await remove();
-    }),
+    close: once(() =>
+      inTurn([...opened.map((each) => () => each.close()), () => server?.close(), () => remove()]),
+    ),
   };
 }
 
@@ -207,13 +205,12 @@ async function openForeignServer(url: string, wish: PlaceWish): Promise<BenchPla
       opened.push(overHttp(url, wish));
       return opened.at(-1) as Connection;
     },
-    close: once(async () => {
-      try {
-        for (const queue of queues) await emptyQueue(connection, queue);
-      } finally {
-        for (const each of opened) await each.close();
-      }
-    }),
+    close: once(() =>
+      inTurn([
+        ...queues.map((queue) => () => emptyQueue(connection, queue)),
+        ...opened.map((each) => () => each.close()),
+      ]),
+    ),
   };
 }
 
@@ -227,6 +224,19 @@ function queueNamed(name: string): QueueName {
   const queue = parseQueueName(name);
   if (queue === undefined) throw new Error(`"${name}" is no queue name`);
   return queue;
+}
+
+/** Takes every step, also after one that failed. @throws what the first of those threw. */
+async function inTurn(steps: readonly (() => Promise<void> | undefined)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 function once(close: () => Promise<void>): () => Promise<void> {

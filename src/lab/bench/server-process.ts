@@ -6,6 +6,7 @@ import { RedisStorage, type RedisStorageOptions } from "../../storage/redis/redi
 import type { Storage } from "../../storage/storage.ts";
 import { serveDuties } from "../child.ts";
 import { ProcessSampler } from "../process-sampler.ts";
+import { OwnProbe, type Watched } from "../profile/process-probe.ts";
 import { OwnProcess } from "./process-watch.ts";
 
 /** What the server of a bench serves. */
@@ -16,6 +17,7 @@ export type ServedStore =
 
 /** The process of a server that a bench starts for itself: the server as it is, and the watch over its process. */
 const watch = new OwnProcess();
+const probe = new OwnProbe(() => served?.server.app.server);
 let sampler: ProcessSampler | undefined;
 let served: { readonly server: DibsServer; readonly broker: Broker } | undefined;
 
@@ -49,6 +51,11 @@ const duties = {
   endRun: (_: undefined) => watch.endRun(),
   startProfile: (_: undefined) => watch.startProfile(),
   writeProfile: (path: string) => watch.writeProfile(path),
+  prepareProbe: (every: number) => probe.prepare(every),
+  resumeProbe: (what: Watched) => probe.resumeProbe(what),
+  pauseProbe: (what: Watched) => probe.pauseProbe(what),
+  takeTraces: (_: undefined) => probe.takeTraces(),
+  takeAllocations: (_: undefined) => probe.takeAllocations(),
 };
 
 export type ServerDuties = typeof duties;
