@@ -6,7 +6,7 @@
 const { DIBS_DISK_RUNS, DIBS_DISK_SEED } = process.env;
 const RUNS = Number(DIBS_DISK_RUNS ?? 500);
 const FIRST = Number(DIBS_DISK_SEED ?? 1);
-const FEW_RUNS = 100;
+const FEW_RUNS = 20;
 /** Calls of a run. */
 export const CALLS = 32;
 
