@@ -44,6 +44,8 @@ interface Done {
   readonly kind: "same" | "slower";
   readonly at: string;
   readonly load1: number;
+  /** What a claim of the slower copy spent more. */
+  readonly delayUs?: number;
   readonly verdict: Judgement["verdict"];
   readonly measures: readonly {
     readonly name: string;
@@ -68,13 +70,13 @@ async function main(): Promise<void> {
   const done = await readDone(path);
   const folder = await mkdtemp(join(tmpdir(), "dibs-calibration-"));
   try {
-    const slower = await slowerBuild(folder);
     const wanted = plan(Number(values.comparisons), Number(values.tries));
     for (const kind of missing(wanted, done)) {
-      const next = await compared(kind, kind === "same" ? build : slower);
+      const next = kind === "same" ? await compared(kind, build) : await comparedWithSlower(folder, done);
       done.push(next);
       await appendFile(path, `${JSON.stringify(next)}\n`);
-      say(`${done.length} of ${wanted.length}: ${kind}, ${next.verdict}`);
+      const spent = next.delayUs === undefined ? "" : ` by ${figure(next.delayUs)} µs`;
+      say(`${done.length} of ${wanted.length}: ${kind}${spent}, ${next.verdict}`);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -96,14 +98,22 @@ async function putInto(document: string, markdown: string): Promise<void> {
   await writeFile(document, `${text.slice(0, from)}${MARKS[0]}\n${figures}\n${text.slice(to)}`);
 }
 
-/** The slower copy, by a share of the P50 that this machine has now. */
-async function slowerBuild(folder: string): Promise<BuildFiles> {
-  const runs = await measurePairs(build, build, { ...settings, pairs: 5 });
-  const p50Us = 1_000 * medianOf([...runs.base, ...runs.candidate].map(({ p50Ms }) => p50Ms));
-  const delayUs = (p50Us * Number(values.slower)) / 100;
-  say(`A claim takes ${figure(p50Us)} µs at P50; the slower copy spends ${figure(delayUs)} µs more on each.`);
-  const packages = join(process.cwd(), "node_modules");
-  return slowedBuild(build, { folder: join(folder, "slower"), packages, delayUs });
+/** A slower copy of its own for each try: 20 % of what a claim takes is another time on a busy machine. */
+async function comparedWithSlower(folder: string, done: readonly Done[]): Promise<Done> {
+  const delayUs = ((await p50Us(done)) * Number(values.slower)) / 100;
+  const copy = { folder: join(folder, "slower"), packages: join(process.cwd(), "node_modules"), delayUs };
+  try {
+    return { ...(await compared("slower", await slowedBuild(build, copy))), delayUs };
+  } finally {
+    await rm(copy.folder, { recursive: true, force: true });
+  }
+}
+
+/** Of the last comparison, which ended a moment ago. */
+async function p50Us(done: readonly Done[]): Promise<number> {
+  const last = done.findLast(({ kind }) => kind === "same");
+  const runs = last?.runs ?? (await measurePairs(build, build, { ...settings, pairs: 5 }));
+  return 1_000 * medianOf([...runs.base, ...runs.candidate].map(({ p50Ms }) => p50Ms));
 }
 
 /** Slower ones among the others: what the machine does meanwhile, it does to both. */

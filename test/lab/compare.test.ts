@@ -234,3 +234,17 @@ describe("dibs compare of something else", () => {
     expect(stderr).toMatch(message);
   });
 });
+
+describe("the workflow for pull requests", () => {
+  it("calls dibs compare as it is", async () => {
+    const workflow = await readFile(new URL("../../.github/workflows/latency.yml", import.meta.url), "utf8");
+    const lines = workflow
+      .split("\n")
+      .filter((line) => /dibs|compare|flags:/i.test(line) && line.includes(" --"));
+    const flags = new Set(lines.flatMap((line) => line.match(/(?<=\s)--[a-z-]+/g) ?? []));
+    const { stdout: help } = await dibs(["compare", "--help"]);
+
+    expect(flags).toContain("--rev");
+    expect([...flags].filter((flag) => !help.includes(`${flag} `))).toEqual([]);
+  });
+});
