@@ -265,6 +265,20 @@ describe("dibs bench", () => {
     }
   });
 
+  it("removes its keys also when its connections are cut", async () => {
+    const command = new Command(["bench", "claim", redis.url, ...LONG]);
+    try {
+      await until("its tasks are there", async () => (await admin.keys("dibs-bench:*:meta")).length > 0);
+      await admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+      command.send("SIGINT");
+      await command.ended();
+
+      await expectNothingLeft();
+    } finally {
+      await command.stop();
+    }
+  });
+
   it("asks before it loads a server that holds tasks of others, and then empties its own queues alone", async () => {
     const server = await ServerProcess.start("memory:");
     try {

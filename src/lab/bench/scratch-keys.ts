@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
 import { Keys } from "../../storage/redis/keys.ts";
 import { RedisLink, type RedisOptions } from "../../storage/redis/link/link.ts";
 import { parseRedisUrl } from "../../storage/redis/link/redis-url.ts";
@@ -17,6 +18,8 @@ import { ScratchRegister } from "./scratch-register.ts";
 /** What all keys of all benches begin with; nothing else on a Redis is read or written. */
 export const SCRATCH_PREFIX = "dibs-bench";
 
+const REMOVE_TRIES = 4;
+const REMOVE_AGAIN_MS = 500;
 const REGISTER_KEY = `${SCRATCH_PREFIX}:open`;
 
 export type ScratchKeysOptions = Pick<RedisOptions, "url" | "tls" | "onWarning">;
@@ -102,10 +105,17 @@ export class ScratchKeys {
     return sumOfReadings(this.#readings.splice(0));
   }
 
-  /** Removes every key. Nobody may use the store any more. */
+  /** Removes every key. Nobody may use the store any more. Tried again for a while when the connection is lost. */
   async remove(): Promise<void> {
-    await removeStore(this.#link, this.prefix);
-    await this.#register.leave(this.prefix);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await removeStore(this.#link, this.prefix);
+        return await this.#register.leave(this.prefix);
+      } catch (error) {
+        if (tries === REMOVE_TRIES) throw error;
+      }
+      await wait(REMOVE_AGAIN_MS);
+    }
   }
 
   close(): Promise<void> {
