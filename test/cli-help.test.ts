@@ -58,6 +58,7 @@ describe("the commands", () => {
       "compare",
       "doctor",
       "load",
+      "profile claim",
       "store verify",
       "store salvage",
       "store backup",
@@ -77,7 +78,7 @@ describe("the commands", () => {
     expect(help).toMatch(/^ {2}--config /m);
     // A move names its two stores by position, and so do those that look after a folder.
     const namesPlaces =
-      words === "move" || words === "doctor" || words === "load" || /^(store|bench) /.test(words);
+      words === "move" || words === "doctor" || words === "load" || /^(store|bench|profile) /.test(words);
     if (!namesPlaces) expect(help).toMatch(/^ {2}--store /m);
     if (!namesPlaces && !["serve", "compare", "demo", "ladder"].includes(words))
       expect(help).toMatch(/--url <address>[\s\S]*DIBS_URL/);

@@ -11,6 +11,7 @@ import { EXIT_CODES_HELP } from "./exit.ts";
 import { addLadder } from "./ladder.ts";
 import { addLoad } from "./load.ts";
 import { addMove } from "./move.ts";
+import { addProfile } from "./profile.ts";
 import { addQueues } from "./queues.ts";
 import { addServe } from "./serve.ts";
 import { addStore } from "./store.ts";
@@ -46,6 +47,7 @@ export function createProgram(json = false): Command {
     addCompare,
     addDoctor,
     addLoad,
+    addProfile,
     addStore,
     addDemo,
     addDemoWorker,
