@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../../src/clock.ts";
 import { aTask, completed, payloadOf, QUEUE, tasks } from "../../../src/storage/contract/builders.ts";
 import { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
+import { CorruptJournalError } from "../../../src/storage/embedded/recover.ts";
 import { segmentName } from "../../../src/storage/embedded/segment.ts";
 import { StorageUnavailableError } from "../../../src/task/errors.ts";
 import { type Operation, SimulatedDisk, seeded } from "../simulated-disk.ts";
@@ -11,13 +12,14 @@ import { engineTimers } from "./engine-timers.ts";
 /*
  * Faults that only show together with a second one, or at a moment that random runs seldom meet: one test each.
  */
-const SIZES = { segmentBytes: 2_000, reserveBytes: 0, cacheBytesMax: 1_000, fenceBlock: 4 };
+const SIZES = { segmentBytes: 2_000, cacheBytesMax: 1_000, fenceBlock: 4 };
 
 beforeEach(() => engineTimers.take());
 afterEach(() => engineTimers.giveBack());
 
-function open(disk: SimulatedDisk, bootId = "boot-1"): Promise<EmbeddedStorage> {
-  return EmbeddedStorage.open({ disk, clock: new ManualClock(), durability: "process", bootId, ...SIZES });
+function open(disk: SimulatedDisk, bootId = "boot-1", reserveBytes = 0): Promise<EmbeddedStorage> {
+  const clock = new ManualClock();
+  return EmbeddedStorage.open({ disk, clock, durability: "process", bootId, ...SIZES, reserveBytes });
 }
 
 async function claimOne(storage: EmbeddedStorage): Promise<number> {
@@ -145,5 +147,50 @@ describe("a record that cannot be read", () => {
     await expect(storage.claim(QUEUE, [{ max: 1 }])).rejects.toThrow(
       /Cannot read \S+ at offset \d+: Expected/,
     );
+  });
+});
+
+describe("a frame that others follow", () => {
+  it("is refused with a flipped bit in any byte of it, also of its numbers", async () => {
+    const disk = new SimulatedDisk();
+    const storage = await open(disk);
+    await storage.enqueue(QUEUE, [aTask()]);
+    const from = disk.content(segmentName(1)).length;
+    await storage.enqueue(QUEUE, [aTask()]);
+    const to = disk.content(segmentName(1)).length;
+    await storage.enqueue(QUEUE, [aTask()]);
+    engineTimers.forget();
+
+    for (let at = from; at < to; at += 1) {
+      const left = disk.afterKill();
+      left.flip(segmentName(1), at, at % 8);
+      const refusal = await open(left).catch((error: unknown) => error);
+      expect(refusal, `byte ${at - from}`).toBeInstanceOf(CorruptJournalError);
+      expect((refusal as CorruptJournalError).details).toEqual({ file: segmentName(1), offset: from });
+    }
+  });
+});
+
+describe("an opening on a disk without room for the reserve", () => {
+  it("takes no tasks, lets work go on, and takes tasks when there is room", async () => {
+    const disk = new SimulatedDisk();
+    const first = await open(disk);
+    await first.enqueue(QUEUE, [aTask()]);
+    await first.close();
+    let isFull = true;
+    disk.onOperation = ({ name, number }) => {
+      disk.fault =
+        isFull && name === "reserve.new" ? { operation: number, kind: "ENOSPC", part: 0 } : undefined;
+    };
+
+    const storage = await open(disk, "boot-1", 2_048);
+
+    expect(storage.trouble()).toMatchObject({ isFinal: false });
+    await expect(storage.enqueue(QUEUE, [aTask()])).rejects.toThrow("The disk is full");
+    expect(await claimOne(storage)).toBeGreaterThan(0);
+    isFull = false;
+    await engineTimers.pass(1_000);
+    expect(storage.trouble()).toBeUndefined();
+    await storage.enqueue(QUEUE, [aTask()]);
   });
 });
