@@ -124,8 +124,7 @@ function generatorLine({ generator, settings }: LoadReport): string {
       : `calls left ${milliseconds(lagP99Ms)} late at P99, ${milliseconds(lagMaxMs)} at most; ${count(heldBack)} waited for a connection${unsent === 0 ? "" : `, ${count(unsent)} never left`}`;
   const said = {
     none: "",
-    generator:
-      ". It, and not the server, was the limit: these latencies are upper bounds, `service` is nearer to the server's",
+    generator: ". It, and not the server, was the limit: these latencies are upper bounds",
     server: `. The server, or the machine that it runs on, did not keep up with ${count(Math.round(settings.perSecond ?? 0))} tasks/s`,
   }[limit];
   return `Generator: ${late}${said}`;
