@@ -57,6 +57,10 @@ interface Done {
   readonly runs: { readonly base: readonly RunFigures[]; readonly candidate: readonly RunFigures[] };
 }
 
+/** Ctrl-C ends it after the comparison so far, whose lines are kept for `--resume`. */
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const settings: PairSettings = DEFAULT_PAIRS;
 
@@ -73,6 +77,7 @@ async function main(): Promise<void> {
     const wanted = plan(Number(values.comparisons), Number(values.tries));
     for (const kind of missing(wanted, done)) {
       const next = kind === "same" ? await compared(kind, build) : await comparedWithSlower(folder, done);
+      if (stop.signal.aborted) break;
       done.push(next);
       await appendFile(path, `${JSON.stringify(next)}\n`);
       const spent = next.delayUs === undefined ? "" : ` by ${figure(next.delayUs)} µs`;
@@ -80,6 +85,11 @@ async function main(): Promise<void> {
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+  if (stop.signal.aborted) {
+    say(`Interrupted. Go on with: --resume ${path}`);
+    process.exitCode = 130;
+    return;
   }
   const markdown = await summary(done);
   await writeFile(path.replace(/\.jsonl$/, ".md"), markdown);
@@ -135,7 +145,8 @@ function missing(wanted: readonly Done["kind"][], done: readonly Done[]): Done["
 
 async function compared(kind: Done["kind"], candidate: BuildFiles): Promise<Done> {
   const { load1 } = await readEnvironment();
-  const runs: PairedRuns = await measurePairs(build, candidate, settings);
+  const runs: PairedRuns = await measurePairs(build, candidate, { ...settings, signal: stop.signal });
+  if (runs.base.length === 0) stop.signal.throwIfAborted();
   const { verdict, measures } = judge({ ...runs, paired: true });
   return {
     kind,
@@ -225,4 +236,8 @@ function today(): string {
 }
 
 if (values.help) process.stdout.write(USAGE);
-else await main();
+else
+  await main().catch((error: unknown) => {
+    if (!stop.signal.aborted) throw error;
+    process.exitCode = 130;
+  });
