@@ -57,9 +57,12 @@ function logEnds({ min, max }: Axis, values: readonly number[]): [number, number
   return [low, high > low ? high : low * 10];
 }
 
+/** Powers of ten; of many only every second, third…, so that they have room to be read. */
 function powersBetween(low: number, high: number): number[] {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, n) => 10 ** (first + n));
+  const step = Math.max(1, Math.ceil((last - first) / TICKS));
+  const count = Math.max(0, Math.floor((last - first) / step) + 1);
+  return Array.from({ length: count }, (_, n) => 10 ** (first + n * step));
 }
 
 function roundBetween(low: number, high: number): number[] {

@@ -69,6 +69,12 @@ describe("a scale", () => {
     expect(scale.at(0)).toBe(0);
   });
 
+  it("writes only some powers of ten where all would run into each other", () => {
+    const scale = scaleOf({ label: "", scale: "log" }, [20, 9_000_000]);
+
+    expect(scale.ticks).toEqual([10, 1_000, 100_000, 10_000_000]);
+  });
+
   it.each(["log", "linear"] as const)("has an axis also for no value and for one alone: %s", (scale) => {
     for (const values of [[], [7], [10], [0]]) {
       const fitted = scaleOf({ label: "", scale }, values);
