@@ -317,6 +317,20 @@ describe("a wait for a result", () => {
     expect(ms).toBeLessThan(SAFETY_MS);
   });
 
+  it("is answered at once when another process ends the task together with others", async () => {
+    const [here, there] = await twoBrokers();
+    const ms = await elapsed(async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const [first] = await here.enqueueMany([anEnqueue(), anEnqueue()]);
+        const waiting = here.result((first as EnqueueResult).task.id, LONG);
+        await there.settle((await there.claim(aClaim({ max: 2 }))).map(completed));
+        expect(await waiting).toMatchObject({ state: "completed" });
+      }
+    });
+
+    expect(ms).toBeLessThan(SAFETY_MS);
+  });
+
   it("is answered within a look when every message is lost", async () => {
     const server = await ownRedis();
     const proxy = await DeafProxy.open(server.port);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { aTask, completed, nacked, refused, released, tasks, undelivered } from "./builders.ts";
+import { aTask, completed, nacked, QUEUE, refused, released, tasks, undelivered } from "./builders.ts";
 import type { Suite } from "./suite.ts";
 
 const MINUTE = 60_000;
@@ -15,6 +15,36 @@ export function completeContract(suite: Suite): void {
     assert.deepEqual(
       stored.map(({ result }) => result),
       ['"first"', undefined, '"third"'],
+    );
+  });
+
+  suite.test("completes of several claims in one call those whose holder asks, each once", async (stage) => {
+    await stage.enqueue(...tasks(3));
+    const [first, second, third] = await stage.claim(3);
+    const stale = { ...third, lease: { ...third.lease, token: second.lease.token } };
+
+    const outcomes = await stage.settle(completed(first), completed(second), completed(first));
+    const [refused] = await stage.settle(completed(stale), completed(second));
+
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.kind === "completed" && outcome.repeated),
+      [false, false, true],
+    );
+    assert.equal(refused?.kind, "lease-lost");
+    await stage.taskIn(third.id, "leased");
+  });
+
+  suite.test("completes none of several claims whose leases have ended, reaped or not", async (stage) => {
+    await stage.enqueue(...tasks(3));
+    const [first, second, third] = await stage.claim(3, { leaseMs: MINUTE });
+    await stage.storage.heartbeat(QUEUE, [{ id: third.id, token: third.lease.token, leaseMs: 3 * MINUTE }]);
+    await stage.advance(MINUTE + 1);
+
+    const outcomes = await stage.settle(completed(first), completed(second), completed(third));
+
+    assert.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ["lease-lost", "lease-lost", "completed"],
     );
   });
 

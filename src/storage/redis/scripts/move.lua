@@ -9,6 +9,7 @@
 -- Bound 1,000 ids, 500 dead
 --#include queue
 --#include meta
+local fields, fresh, fresh_failures = {}, {}, {}
 --#include step
 local self, verb, limit = ARGV[2], ARGV[3], tonumber(ARGV[4])
 load_meta({ "paused", "tombs", "order", "bytes", "due", "waiting", "awaited" })

@@ -6,6 +6,7 @@
 -- Bound 500 tasks
 --#include queue
 --#include meta
+local fields, fresh, fresh_failures = {}, {}, {}
 --#include step
 local self, limit = ARGV[2], tonumber(ARGV[3])
 load_meta({ "paused", "due", "waiting" })

@@ -10,17 +10,16 @@
 -- Reply now, 1 when more is ready, outcomes, or the only one alone, 1 when the caller is the one to wake, then what was
 --       granted as in claim
 --       outcome: C ran | P | R ran | S ran,at | Da ran | Dr ran | L state | N
--- Cost  TIME, HMGET, HMGET, ZMSCORE, ZREM, HSET, HSET and one ZADD for each state entered, one RPUSH, LPUSH for each
---       priority touched; with asks also LMPOP for each priority, HMGET, ZADD; with wakes or awaited ends three more
+-- Cost  TIME, HMGET, HMGET, ZCOUNT or ZMSCORE, ZREM, HSET, HSET, EXISTS and one ZADD for each state entered, one RPUSH, LPUSH
+--       for each priority touched; with asks also LMPOP for each priority, HMGET, ZADD; with wakes or awaited ends three more
 -- Bound 1,000 endings, 1,000 asked
 --#include queue
 
 -- One completion by the holder, with one task asked for or none; a queue of one priority, nothing cancelled, nobody
 -- waiting or awaiting: what a worker at a time sends. Straight through, without the general path's functions and tables.
+local queue = call("HMGET", META, "leaseMs", "due", "priorities", "paused", "tombs", "waiting", "awaited", "bytes", "order")
 local own_lease, worker = match(ARGV[10] or "1,1,,,", "^1,1,(%d*),%d*,(.*)$")
 if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not ARGV[11] then
-  local queue = call("HMGET", META, "leaseMs", "due", "priorities", "paused", "tombs", "waiting", "awaited", "bytes",
-    "order")
   local lease, line = own_lease ~= "" and own_lease or queue[1] or "{{leaseMs}}", READY .. (queue[3] or "")
   local finish = now + lease
   local straight = (queue[7] or "") == "" and #(queue[3] or "") == 1 and queue[4] ~= "1" and (queue[5] or "0") == "0"
@@ -54,25 +53,81 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
   end
 end
 
---#include meta
---#include step
-local self, endings = ARGV[2], tonumber(ARGV[4])
+local self, argv, endings = ARGV[2], ARGV, tonumber(ARGV[4])
 local first_ask = 5 + 5 * endings
-
-local names, ids, failures_at = {}, {}, {}
+local names, ids, completions = {}, {}, 0
 for i = 1, endings do
-  ids[i] = ARGV[5 * i + 1]
-  names[i] = ids[i] .. "s"
+  local kind, id = argv[5 * i], argv[5 * i + 1]
+  ids[i], names[i] = id, id .. "s"
+  if kind == "c" or kind == "C" then completions = completions + 1 end
 end
-for i = 1, endings do
-  if string.find("NnFf", ARGV[5 * i], 1, true) then
-    names[#names + 1] = ids[i] .. "e"
-    failures_at[i] = #names
+local failures_at = {}
+if completions < endings then
+  for i = 1, endings do
+    if string.find("NnFf", argv[5 * i], 1, true) then
+      names[#names + 1] = ids[i] .. "e"
+      failures_at[i] = #names
+    end
   end
 end
 local found = endings > 0 and call("HMGET", TASKS, unpack(names)) or {}
+local fields, fresh, fresh_failures, outcomes = {}, {}, {}, {}
+local lease_default, priorities, paused = queue[1] or "{{leaseMs}}", queue[3] or "", queue[4] == "1"
+local tombs = tonumber(queue[5] or 0)
+
+-- Completions by the holders, of which nobody awaits the end, while no lease of the queue has ended: what many busy workers
+-- send. As the general rules say, without their functions and tables, and without asking for the end of each lease.
+local at, order, bytes, completed_new = 0, queue[9] or 0, 0, {}
+local now_text = format("%d", now)
+local straight = endings > 0 and completions == endings and (queue[7] or "") == ""
+  and call("ZCOUNT", LEASES, "-inf", now_text) == 0
+if straight then
+  for i = 1, endings do
+    local id, text, result = ids[i], found[i], argv[5 * i + 3]
+    local head, size, fence, claimed_at
+    if text and not fresh[id] then
+      head, size, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d),([%d.]+),(%d+)")
+    end
+    if not fence or fence ~= argv[5 * i + 2] then
+      straight, fields, fresh, outcomes = false, {}, {}, {}
+      break
+    end
+    local place = format("%012d", order + i)
+    fresh[id] = true
+    fields[at + 1] = names[i]
+    fields[at + 2] = "C," .. head .. "," .. fence .. "," .. now_text .. "," .. place .. "," .. #result .. ","
+    at = at + 2
+    if argv[5 * i] == "C" then fields[at + 1], fields[at + 2], at = id .. "r", result, at + 2 end
+    bytes = bytes + size + #result
+    completed_new[2 * i - 1], completed_new[2 * i] = now_text, place .. id
+    outcomes[i] = format("C%d", now - claimed_at)
+  end
+end
+if straight then
+  fresh = {}
+  call("ZREM", LEASES, unpack(ids))
+  call("ZADD", base .. ":completed", unpack(completed_new))
+  local reply, tombs_before, due = { now, 0, outcomes, 0 }, tombs, tonumber(queue[2])
+  --#include grant
+  if #leases_new > 0 then call("ZADD", LEASES, unpack(leases_new)) end
+  call("HSET", TASKS, unpack(fields))
+  call("HSET", META, "bytes", format("%d", (queue[8] or 0) + bytes), "order", format("%d", order + endings))
+  if (queue[6] or "") ~= "" or (unmet and self ~= "") or tombs ~= tombs_before or (soonest and not (due and due <= soonest)) then
+    --#include meta
+    meta.due, meta.tombs, meta.waiting = queue[2] or nil, queue[5] or nil, queue[6]
+    --#include granted
+    save_meta()
+  end
+  reply[2] = more
+  return reply
+end
+
+--#include meta
+--#include step
 local ends = endings > 0 and call("ZMSCORE", LEASES, unpack(ids)) or {}
-load_meta({ "paused", "leaseMs", "tombs", "order", "bytes", "due", "waiting", "awaited", "priorities" })
+meta.leaseMs, meta.due, meta.priorities, meta.paused = queue[1] or nil, queue[2] or nil, queue[3] or nil, queue[4]
+meta.tombs, meta.waiting, meta.awaited, meta.bytes, meta.order = queue[5] or nil, queue[6], queue[7], queue[8] or nil,
+  queue[9] or nil
 
 -- Who has no state is ready and was never claimed, or is not there.
 local bare, bare_at = {}, {}
@@ -137,36 +192,10 @@ local function end_claim(i)
   return "S" .. ran .. "," .. format("%d", now + wait)
 end
 
--- A completion by the holder, which most are, goes straight through; the rest as the general rules say.
-local outcomes, completed, bytes, is_awaited = {}, 0, 0, (meta.awaited or "") ~= ""
-local completed_new, now_text = finished_new.C, format("%d", now)
-for i = 1, endings do
-  local kind, id, token, text = ARGV[5 * i], ids[i], ARGV[5 * i + 2], found[i]
-  local head, size, fence, claimed_at
-  if (kind == "c" or kind == "C") and text and not fresh[id] then
-    head, size, fence, claimed_at = match(text, "^L,(%d,%d+,[^,]*,(%d+),%d+,%d+,%d+,%d),([%d.]+),(%d+)")
-  end
-  if fence == token and tonumber(ends[i]) > now then
-    local place, result = next_order(), ARGV[5 * i + 3]
-    local state = "C," .. head .. "," .. token .. "," .. now_text .. "," .. place .. "," .. #result .. ","
-    fresh[id] = state
-    fields[#fields + 1], fields[#fields + 2] = names[i], state
-    if kind == "C" then fields[#fields + 1], fields[#fields + 2] = id .. "r", result end
-    completed, bytes = completed + 1, bytes + size + #result
-    leases_gone[#leases_gone + 1] = id
-    completed_new[#completed_new + 1], completed_new[#completed_new + 2] = now_text, place .. id
-    if is_awaited then ended[#ended + 1] = id .. "C" end
-    outcomes[i] = format("C%d", now - claimed_at)
-  else
-    outcomes[i] = end_claim(i)
-  end
-end
-if completed > 0 then add("bytes", bytes) end
+for i = 1, endings do outcomes[i] = end_claim(i) end
 local readied = next(tails) or next(heads)
 flush_places()
 local reply = { now, 0, outcomes, 0 }
-local lease_default, priorities, paused = meta.leaseMs or "{{leaseMs}}", meta.priorities or "", meta.paused == "1"
-local tombs = number("tombs")
 --#include grant
 variadic("ZADD", LEASES, leases_new)
 flush_tasks()

@@ -1,5 +1,5 @@
--- What a step does to tasks, collected and written by one variadic call for each key.
-local fields, fresh, fresh_failures = {}, {}, {}
+-- What a step does to tasks, collected and written by one variadic call for each key; who includes it declares `fields`,
+-- `fresh` (states by id) and `fresh_failures`, three empty tables.
 local leases_gone = {}
 local scheduled_gone, scheduled_new = {}, {}
 local finished_gone = { C = {}, D = {}, X = {} }
