@@ -16,7 +16,7 @@ interface Exchange {
 
 /** The caller's side of claims over HTTP, through the client that workers use. */
 export class HttpClaims {
-  readonly #connection: Connection;
+  readonly #connection: Pick<Connection, "claim">;
   readonly #every: number;
   /** A client's request is made within the claim's call and written later: the context leads back. */
   readonly #context = new AsyncLocalStorage<Trace>();
@@ -37,7 +37,7 @@ export class HttpClaims {
     trace.id = String(response?.headers["x-request-id"] ?? "");
   };
 
-  constructor(connection: Connection, every: number) {
+  constructor(connection: Pick<Connection, "claim">, every: number) {
     this.#connection = connection;
     this.#every = every;
   }

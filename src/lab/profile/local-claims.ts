@@ -5,12 +5,12 @@ import { newTrace } from "./trace.ts";
 
 /** The caller's side of claims in this process: one in `every` is traced. */
 export class LocalClaims {
-  readonly #connection: Connection;
+  readonly #connection: Pick<Connection, "claim">;
   readonly #tracer: ClaimTracer;
   readonly #every: number;
   #count = 0;
 
-  constructor(connection: Connection, tracer: ClaimTracer, every: number) {
+  constructor(connection: Pick<Connection, "claim">, tracer: ClaimTracer, every: number) {
     this.#connection = connection;
     this.#tracer = tracer;
     this.#every = every;
