@@ -8,6 +8,8 @@ import { SEGMENT_HEADER, type Segment } from "./segment.ts";
 const STEP_BYTES_MAX = 128 * 1024;
 /** Between steps, so that callers come in between. */
 const PAUSE_MS = 2;
+/** Bytes looked at for each byte that callers write, at least. */
+const AHEAD = 3;
 /** After a failed step, which on a full disk is one of many. */
 const REST_MS = 1_000;
 
@@ -15,9 +17,9 @@ const REST_MS = 1_000;
  * Gives disk space back: writes the live records of the oldest segment again at the end of the journal, in
  * small steps between the callers' own, and removes the segment when they are flushed.
  *
- * Begins when the journal is larger than twice its live bytes and one segment, so the disk holds at most that
- * much and each live byte is written about once more for each time the journal is filled again. A crash at any
- * point leaves records twice, which recovery takes as they come: the last one counts.
+ * Keeps the journal below twice its live bytes and one segment, and begins as late as that allows: each live byte
+ * is written about once more for each time the journal is filled again. A crash at any point leaves records twice,
+ * which recovery takes as they come: the last one counts.
  *
  * Always the oldest segment: only then can the mark that a task was removed be dropped with its segment,
  * because no older record of that task is left.
@@ -28,7 +30,8 @@ export class Compactor {
   #offset = 0;
   #finishing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #bytesAtStep = 0;
+  /** How far what callers wrote has been answered by steps, on the scale of `journal.written`. */
+  #paidTo = 0;
   #resting = false;
   readonly #stepBytes: number;
   /** Told what failed, and undefined when it has been tried again with success. */
@@ -43,11 +46,15 @@ export class Compactor {
 
   /** Called after each write: starts compaction when it is due, and keeps it ahead of a writer that never pauses. */
   afterWrite(): void {
-    if (!this.#hasWork()) return;
+    const { journal } = this.#engine;
+    if (!this.#hasWork()) {
+      this.#paidTo = journal.written;
+      return;
+    }
     this.#timer ??= setTimeout(() => this.#run(), PAUSE_MS).unref();
-    // A caller that never lets a timer run must not outrun compaction: two bytes are looked at for each written.
-    let behind = 2 * (this.#engine.journal.written - this.#bytesAtStep);
-    for (; behind >= this.#stepBytes && this.#hasWork(); behind -= this.#stepBytes) this.#stepOnce();
+    // A caller that never lets a timer run must not outrun compaction.
+    const isBehind = () => AHEAD * (journal.written - this.#paidTo) >= this.#stepBytes;
+    while (isBehind() && this.#hasWork()) this.#stepOnce();
   }
 
   /** Stops between two steps. What is half done is done again after the next opening. */
@@ -71,10 +78,16 @@ export class Compactor {
   #isDue(): boolean {
     const { journal, liveBytes, liveBytesTotal, options } = this.#engine;
     if (journal.segments.length < 2 || journal.broken !== undefined) return false;
-    if (journal.bytes > 2 * liveBytesTotal + options.segmentBytes) return true;
-    // On a full disk any room counts: the oldest segment goes as soon as half of it is dead.
     const oldest = journal.segments[0] as Segment;
-    return journal.full && oldest.length > 2 * (liveBytes[oldest.number] ?? 0);
+    const liveInOldest = liveBytes[oldest.number] ?? 0;
+    // What the journal grows by until there is room again: the oldest segment's live bytes are there twice until it
+    // goes; when all the old segments are live, callers write on while every live byte is looked at, and while each
+    // segment's copies are flushed.
+    const duringFlushes = Math.min(liveBytesTotal, options.segmentBytes) / 2;
+    const growth = liveInOldest + liveBytesTotal / AHEAD + duringFlushes;
+    if (journal.bytes + growth > 2 * liveBytesTotal + options.segmentBytes) return true;
+    // On a full disk any room counts: the oldest segment goes as soon as half of it is dead.
+    return journal.full && oldest.length > 2 * liveInOldest;
   }
 
   /**
@@ -87,13 +100,18 @@ export class Compactor {
   }
 
   #stepOnce(): void {
-    this.#bytesAtStep = this.#engine.journal.written;
+    const { journal } = this.#engine;
+    const before = journal.written;
+    let looked = 0;
     try {
       if (this.#segment === undefined) this.#start();
-      this.#moveSome();
+      looked = this.#moveSome();
     } catch (error) {
       this.#rest(error);
     }
+    // Its own writing is no caller's: it would drive itself on, a pile of steps in front of each call.
+    const own = journal.written - before;
+    this.#paidTo = Math.min(journal.written, this.#paidTo + own + looked / AHEAD);
   }
 
   /** Forgets the half-done segment, to begin it again after a while. */
@@ -116,7 +134,8 @@ export class Compactor {
     this.#offset = SEGMENT_HEADER;
   }
 
-  #moveSome(): void {
+  /** One step; answers how many bytes it looked at. */
+  #moveSome(): number {
     const segment = this.#segment as Segment;
     const base = this.#offset;
     const content = this.#read(segment);
@@ -133,6 +152,7 @@ export class Compactor {
     if (places.length > 0) this.#place(places, this.#engine.journal.commit(true));
     this.#offset = base + end;
     if (this.#offset >= segment.length) this.#finish(segment);
+    return end;
   }
 
   /** The bytes that a step looks at: at least one whole frame. */

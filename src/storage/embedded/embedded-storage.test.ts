@@ -174,6 +174,49 @@ describe("a folder", () => {
     await storage.close();
   });
 
+  it("stays below twice the live data and a segment while its old segments are live to the last byte", async () => {
+    const disk = new MemoryDisk();
+    const segmentBytes = 1024 * 1024;
+    const bytes = (): number => {
+      const segments = disk.list().filter((name) => name.startsWith("journal-"));
+      return segments.reduce((sum, name) => sum + disk.open(name, { create: false }).size(), 0);
+    };
+    const storage = await EmbeddedStorage.open({ disk, segmentBytes, reserveBytes: 0 });
+    for (let n = 0; n < 200; n += 1) await storage.enqueue(QUEUE, someTasks(10, 4_000));
+    const live = bytes();
+    const [oldest] = disk.list().filter((name) => name.startsWith("journal-"));
+    let most = 0;
+    let longestStep = 0;
+    let before = live;
+    const look = (): void => {
+      const now = bytes();
+      most = Math.max(most, now);
+      longestStep = Math.max(longestStep, now - before);
+      before = now;
+    };
+
+    for (let round = 0; round < 1_600; round += 1) {
+      const urgent = someTasks(2, 4_000).map((task) => ({ ...task, priority: 9 }));
+      await storage.enqueue(QUEUE, urgent);
+      look();
+      const { grants } = await storage.claim(QUEUE, [{ max: urgent.length }]);
+      look();
+      await storage.settle(QUEUE, completions(grants[0] ?? []));
+      look();
+      await storage.purge(QUEUE, "completed", urgent.length);
+      look();
+    }
+    await storage.close();
+
+    expect(live).toBeGreaterThan(7 * segmentBytes);
+    expect(disk.list()).not.toContain(oldest);
+    // Not earlier than needed either: what is dead may wait.
+    expect(most).toBeGreaterThan(1.5 * live);
+    expect(most).toBeLessThan(2 * live + segmentBytes);
+    // No caller waits for more than a step or two of the rewriting.
+    expect(longestStep).toBeLessThan(segmentBytes / 3);
+  });
+
   it("remembers the key of a task that is gone, after a restart and a compaction", async () => {
     const folder = await newFolder();
     const clock = new ManualClock();
