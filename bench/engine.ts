@@ -38,8 +38,11 @@ export async function openScratchEngine(
 }
 
 /** The same with a broker on top, whose loops run as they do in a server. */
-export async function openScratchBroker(durability: Durability): Promise<ScratchEngine & { broker: Broker }> {
-  const engine = await openScratchEngine(durability);
+export async function openScratchBroker(
+  durability: Durability,
+  options: EmbeddedOptions = {},
+): Promise<ScratchEngine & { broker: Broker }> {
+  const engine = await openScratchEngine(durability, options);
   const broker = await Broker.open(engine.storage);
   return {
     ...engine,

@@ -6,6 +6,7 @@ import type { RunOptions } from "../src/lab/run.ts";
 import { embeddedClaim } from "./embedded-claim.ts";
 import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
+import { embeddedSnapshots } from "./embedded-snapshots.ts";
 import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
 import { loadCrossCheck } from "./load-cross-check.ts";
@@ -25,6 +26,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedClaim,
   embeddedCycle,
   embeddedDepth,
+  embeddedSnapshots,
   httpClaim,
   httpOpenLoop,
   loadCrossCheck,
