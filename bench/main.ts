@@ -20,6 +20,7 @@ import { redisLongest } from "./redis-longest.ts";
 import { redisPool } from "./redis-pool.ts";
 import { redisStart } from "./redis-start.ts";
 import { redisTracking } from "./redis-tracking.ts";
+import { soak } from "./soak.ts";
 import { versusBullmq } from "./versus-bullmq.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -41,6 +42,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   redisPool,
   redisStart,
   redisTracking,
+  soak,
   versusBullmq,
 ];
 
