@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { access, constants, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +42,13 @@ export function addProfile(dibs: Command): void {
     .option("--payload-bytes <n>", "size of a payload, 100 to 1048576", within(100, 1_048_576), 213)
     .option("--save <folder>", "keep the report, the profiles for viewers and the flame graphs there")
     .action((place: string | undefined, flags: ProfileFlags) =>
-      perform({ ...flags, store: place ?? "." }, (session) => run(session, place, flags), { graceful: true }),
+      perform(
+        { ...flags, store: isServer(place) ? "." : (place ?? ".") },
+        (session) => run(session, place, flags),
+        {
+          graceful: true,
+        },
+      ),
     );
   withHelp(
     withSettings(command, ["durability", "redisConnections", "redisTlsCa", "redisTlsCert", "redisTlsKey"]),
@@ -54,9 +61,13 @@ export function addProfile(dibs: Command): void {
   );
 }
 
+function isServer(place: string | undefined): boolean {
+  return place !== undefined && /^https?:/i.test(place);
+}
+
 async function run(session: Session, where: string | undefined, flags: ProfileFlags): Promise<ExitCode> {
   const { output, signal } = session;
-  if (where !== undefined && /^https?:/i.test(where))
+  if (isServer(where))
     throw new UsageError(
       `The process behind ${where} cannot be looked into from here: name the place of its tasks, with --serve for a server of the profile's own`,
     );
@@ -164,7 +175,7 @@ async function folderFor({
     return { path, forget: () => rm(path, { recursive: true, force: true }) };
   }
   try {
-    await mkdir(save, { recursive: true });
+    if (!existsSync(save)) await mkdir(save);
     await access(save, constants.W_OK);
   } catch (error) {
     throw new UsageError(`Nothing can be kept there: ${(error as Error).message}`);
