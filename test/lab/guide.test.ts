@@ -129,6 +129,21 @@ describe("the commands that the lab's pages print", () => {
     expect(lines.length).toBeGreaterThan(60);
   });
 
+  it("have the flags that sentences name", () => {
+    const named = PAGES.flatMap((path) =>
+      [...withoutBlocks(read(path)).matchAll(/`(--[a-z0-9-]+)[^`\n]*`/g)].map(
+        ([, flag]) => `${path}: ${flag}`,
+      ),
+    );
+    // Two pages are written by scripts that have flags of their own.
+    const scripts = ["scripts/load-figures.mjs", "bench/compare-calibration.ts"].flatMap((path) =>
+      [...read(path).matchAll(/\b([a-z]+): \{ type: "(?:boolean|string)"/g)].map(([, name]) => `--${name}`),
+    );
+    const known = new Set([...flagsOf(createProgram()), ...scripts]);
+    expect(named.filter((each) => !known.has(each.slice(each.indexOf(": ") + 2)))).toEqual([]);
+    expect(named.length).toBeGreaterThan(40);
+  });
+
   it.each([
     ["dibs bench claim --burn", "unknown option '--burn'"],
     ["dibs bench claim --seconds soon", "'--seconds"],
@@ -184,7 +199,7 @@ const isFull = process.env["DIBS_GUIDE_FULL"] === "1";
 /** The same command over stretches so short that their figures say nothing; flags that come later win. */
 function shortened(words: readonly string[]): string[] {
   const brief: Record<string, readonly string[]> = {
-    bench: ["--seconds", "0.1", "--warmup", "0", "--depth", "200"],
+    bench: ["--runs", "2", "--seconds", "0.1", "--warmup", "0", "--depth", "200"],
     profile: ["--seconds", "0.2", "--depth", "200"],
     ladder: ["--rungs", "scan,dibs", "--seconds", "0.05", "--callers", "2", "--depth", "50"],
     doctor: words.includes("--watch") ? ["-i", "1", "--count", "2"] : [],
@@ -211,7 +226,8 @@ const shapeOf = (text: string) => text.trim().replace(/\s+/g, " ");
 /** What a row of a table begins with; nothing for other lines, and for rows that begin with a figure. */
 function labelOf(text: string): string {
   const [label = "", ...cells] = text.split(/ {2,}/);
-  return cells.length > 1 && /^[a-z]/i.test(label) ? label : "";
+  // A profile has a row for GC when something was collected.
+  return cells.length > 1 && /^[a-z]/i.test(label) && label !== "GC" ? label : "";
 }
 
 interface Printed {
@@ -293,6 +309,12 @@ const benchNames = readdirSync(join(root, "bench"))
       ([, name]) => name as string,
     ),
   );
+
+/** The long flags of a command and of all below it. */
+function flagsOf(command: Command): Set<string> {
+  const own = command.options.map(({ long }) => long ?? "");
+  return new Set([...own, ...command.commands.flatMap((each) => [...flagsOf(each)])]);
+}
 
 /** What the program's own parser says of the words after `dibs`, without doing what they ask for. */
 function faultOfCommand(words: readonly string[]): string | undefined {
