@@ -7,7 +7,6 @@ import { tlsOf } from "../config.ts";
 import type { BenchPlace } from "../lab/bench/place.ts";
 import type { Profiled } from "../lab/profile/profile.ts";
 import type { ProfileSettings } from "../lab/profile/profile-report.ts";
-import type { RedisSide } from "../lab/profile/redis-side.ts";
 import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { wholeNumber, withHelp, withSettings } from "./flags.ts";
 import { showProfile, titleOf } from "./profile/view.ts";
@@ -72,18 +71,41 @@ async function run(session: Session, where: string | undefined, flags: ProfileFl
       `The process behind ${where} cannot be looked into from here: name the place of its tasks, with --serve for a server of the profile's own`,
     );
   const folder = await folderFor(flags);
+  try {
+    // Told only when all is removed: whoever reads the first lines alone, as `head` does, ends this process with that.
+    const profiled = await atPlace(session, where, flags, folder.path);
+    if (profiled !== undefined) {
+      output.emit(profiled.report);
+      showProfile(output, profiled.report);
+      if (flags.save !== undefined) await keep(folder.path, profiled, output);
+    } else output.note("Interrupted before anything was traced.");
+    return signal.aborted ? EXIT.interrupted : EXIT.done;
+  } finally {
+    await folder.forget();
+  }
+}
+
+async function atPlace(
+  session: Session,
+  where: string | undefined,
+  flags: ProfileFlags,
+  folder: string,
+): Promise<Profiled | undefined> {
+  const { output, signal } = session;
   const place = await open(session, where, flags);
   const onSignal = () =>
     output.note("\nStopping; once more exits at once and leaves the scratch data behind.");
   signal.addEventListener("abort", onSignal, { once: true });
   try {
-    return await measure(session, place, where, flags, folder.path);
+    return await measure(session, place, where, flags, folder);
+  } catch (error) {
+    throw explained(error);
   } finally {
+    output.endProgress();
     signal.removeEventListener("abort", onSignal);
     await place
       .close()
       .catch((error: Error) => output.warn(`Not everything could be removed: ${error.message}`));
-    await folder.forget();
   }
 }
 
@@ -91,53 +113,31 @@ async function measure(
   { output, signal, config }: Session,
   place: BenchPlace,
   where: string | undefined,
-  flags: ProfileFlags,
+  { seconds, concurrency, depth, payloadBytes }: ProfileFlags,
   folder: string,
-): Promise<ExitCode> {
-  const settings: ProfileSettings = {
-    seconds: flags.seconds,
-    concurrency: flags.concurrency,
-    depth: flags.depth,
-    payloadBytes: flags.payloadBytes,
-  };
+): Promise<Profiled | undefined> {
   const [{ profileClaims }, { RedisSide }] = await Promise.all([
     import("../lab/profile/profile.ts"),
     import("../lab/profile/redis-side.ts"),
   ]);
+  const settings: ProfileSettings = { seconds, concurrency, depth, payloadBytes };
   const tls = tlsOf(config);
-  let redis: RedisSide | undefined;
+  const redis =
+    place.redis === undefined || where === undefined
+      ? undefined
+      : await RedisSide.open({ url: where, ...(tls !== undefined && { tls }) });
   try {
-    if (place.redis !== undefined && where !== undefined)
-      redis = await RedisSide.open({ url: where, ...(tls !== undefined && { tls }) });
     output.note(titleOf(place.engine, settings));
-    const profiled = await profileClaims(place, {
+    return await profileClaims(place, {
       settings,
       cpuFile: join(folder, FILES.cpu),
       redis,
       signal,
       onProgress: (step, done) => output.progress(`${step}: ${Math.floor(100 * done)} %`),
-    }).catch((error: unknown) => {
-      throw explained(error);
     });
-    output.endProgress();
-    if (profiled !== undefined) {
-      output.emit(profiled.report);
-      showProfile(output, profiled.report);
-      if (flags.save !== undefined) await keep(folder, profiled, output);
-    }
-    if (signal.aborted) {
-      if (profiled === undefined) output.note("Interrupted before anything was traced.");
-      return EXIT.interrupted;
-    }
-    return EXIT.done;
   } finally {
     await redis?.close();
   }
-}
-
-function explained(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return error;
-  return new CommandFailed(`Nothing was profiled: ${error.message}`, { cause: error });
 }
 
 function open(
@@ -207,4 +207,11 @@ function seconds(text: string): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (value >= 0.2 && value <= 600) return value;
   throw new InvalidArgumentError("Expected 0.2 to 600 seconds.");
+}
+
+/** What stopped the claims, without a stack; faults of ours keep theirs. */
+function explained(error: unknown): unknown {
+  const isExpected =
+    error instanceof Error && !(error instanceof TypeError) && !(error instanceof RangeError);
+  return isExpected ? new CommandFailed(`Nothing was profiled: ${error.message}`, { cause: error }) : error;
 }

@@ -35,6 +35,7 @@ export function flamePage(
       {},
       element("h1", {}, text("dibs profile claim")),
       element("p", {}, text(about)),
+      element("p", {}, text("Orange is Dibs, blue its packages, green Node, yellow the engine itself.")),
       element(
         "p",
         {},

@@ -7,7 +7,7 @@ h1 { font-size: 1.3rem; } h2 { font-size: 1rem; margin: 1.5rem 0 .2rem; } p { ma
 input { font: inherit; padding: .1rem .4rem; } output { margin-left: .8rem; }
 .said { min-height: 1.4em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .flames { position: relative; }
-.flames button { position: absolute; height: 18px; padding: 0 3px; border: 0; border-right: 1px solid var(--line);
+.flames button { position: absolute; height: 18px; padding: 0; text-indent: 3px; border: 0; border-right: 1px solid var(--line);
   border-bottom: 1px solid var(--line); font: 11px/17px system-ui, sans-serif; color: #1c1c1c; text-align: left;
   overflow: hidden; white-space: nowrap; text-overflow: clip; cursor: pointer; border-radius: 0; }
 .flames button:hover, .flames button:focus-visible { outline: 2px solid var(--ink); outline-offset: -2px; }
