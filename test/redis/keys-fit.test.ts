@@ -13,7 +13,7 @@ import { RedisStorage } from "../../src/storage/redis/redis-storage.ts";
 import { OffsetClock } from "../../src/storage/redis/server-clock.ts";
 import type { Settlement } from "../../src/storage/storage.ts";
 import type { TaskId } from "../../src/task/ids.ts";
-import { TASK_STATES, type TaskState } from "../../src/task/task.ts";
+import { type ClaimedTask, TASK_STATES, type TaskState } from "../../src/task/task.ts";
 import { Random } from "../crash/random.ts";
 import { freshPrefix, redisUrl } from "./servers/redis-url.ts";
 
@@ -161,6 +161,17 @@ describe("the keys of a queue", () => {
     await storage.purge(QUEUE, "ready", 500);
     while ((await storage.claim(QUEUE, [{ max: 1_000 }])).more);
     expect(await counted()).toMatchObject({ held: { lines: 0 }, said: { lines: 0 } });
+  });
+
+  it("give each of several tasks that end one by one a place of its own", async () => {
+    await storage.enqueue(QUEUE, tasks(3));
+    for (let n = 0; n < 3; n += 1) {
+      const { grants } = await storage.claim(QUEUE, [{ max: 1 }]);
+      await storage.settle(QUEUE, [completed(grants[0]?.[0] as ClaimedTask, "1")]);
+    }
+
+    const { held, said } = await counted();
+    expect(held).toEqual(said);
   });
 
   it("hold no tombstone of a queue that nobody claims from, once it was pruned", async () => {

@@ -23,7 +23,9 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
   local lease, line = own_lease ~= "" and own_lease or queue[1] or "{{leaseMs}}", READY .. (queue[3] or "")
   local finish = now + lease
   local straight = (queue[7] or "") == "" and #(queue[3] or "") == 1 and queue[4] ~= "1" and (queue[5] or "0") == "0"
-    and (queue[6] or "") == "" and (queue[2] or "") ~= "" and tonumber(queue[2]) <= finish
+  if ARGV[10] then
+    straight = straight and (queue[6] or "") == "" and (queue[2] or "") ~= "" and tonumber(queue[2]) <= finish
+  end
   local id, token, result = ARGV[6], ARGV[7], ARGV[8]
   local text = straight and call("HGET", TASKS, id .. "s")
   local ends = text and call("ZSCORE", LEASES, id)
@@ -45,7 +47,7 @@ if ARGV[4] == "1" and (ARGV[5] == "c" or ARGV[5] == "C") and own_lease and not A
       -- Who asked in vain, for somebody who waits, waits from here on.
       local waits = ARGV[10] and not next_id and ARGV[2] ~= ""
       call("HSET", META, "bytes", format("%d", (queue[8] or 0) + size + #result), "order", format("%d", place),
-        "waiting", waits and ARGV[2] .. " " or "")
+        "waiting", waits and ARGV[2] .. " " or queue[6] or "")
       local more, word = call("LLEN", line) == 0 and 0 or 1, format("C%d", now - claimed_at)
       if next_id then return { now, more, word, 0, micros, lease, next_id, record, moved, failures } end
       return { now, more, word, 0, micros, lease, ARGV[10] and 0 or nil }
