@@ -131,6 +131,11 @@ export class SimulatedDisk implements Disk {
     return (this.#entries.get(name) as Inode).seen;
   }
 
+  /** How much of a file a power cut cannot take. */
+  flushed(name: string): number {
+    return (this.#entries.get(name) as Inode).synced.length;
+  }
+
   /** Replaces a file's content, as someone with another tool would. */
   replace(name: string, content: Buffer): void {
     const inode = new Inode();
