@@ -15,7 +15,7 @@ import { type RedisServer, startRedis } from "../redis/servers/redis-server.ts";
 import { until } from "../redis/servers/until.ts";
 
 /** `dibs profile claim` as it is shipped, on real engines; short, and nobody judges how fast. */
-const SHORT = ["--seconds", "0.5", "-c", "8"] as const;
+const SHORT = ["--seconds", "0.3", "-c", "8"] as const;
 /** Chromium from CHROMIUM_PATH, or Debian's. */
 const { CHROMIUM_PATH: program = "/usr/bin/chromium", CI } = process.env;
 const isThere = existsSync(program);
@@ -85,26 +85,61 @@ describe("dibs profile claim", () => {
   });
 
   it("splits claims in process, with no part of a network in it", async () => {
-    const inside = join(folder, "store");
-    const report = await profileOf(await mkdtemp(inside), ...SHORT);
+    const store = await mkdtemp(join(folder, "store-"));
+    const report = await profileOf(store, ...SHORT);
 
     expectAddedUp(report);
     for (const part of ["socket there", "HTTP parse", "HTTP answer", "storage call: script"])
       expect(meanOf(report, part)).toBe(0);
     expect(meanOf(report, "storage call: this side")).toBeGreaterThan(0);
     expect(report.traced).toMatchObject({ server: null, redis: null });
-    expect((await readdir(folder)).length).toBe(1);
+    expect(await readdir(store)).toEqual([]);
   });
 
-  it("keeps what viewers open: the samples of the server, and not of the client", async () => {
-    const kept = join(folder, "kept");
-    const report = await profileOf("memory:", "--serve", ...SHORT, "--save", kept);
+  it("removes what it made when it is interrupted", async () => {
+    const running = new Command(["profile", "claim", redis.url, "--serve", "--seconds", "60", "-c", "4"]);
+    try {
+      await until("its tasks are there", async () => (await admin.keys("dibs-bench:*:meta")).length > 0);
+      running.send("SIGINT");
 
+      expect(await running.ended()).toMatchObject({ code: 130, stderr: expect.stringContaining("Stopping") });
+      expect(await admin.keys("*")).toEqual(["live:data"]);
+    } finally {
+      await running.stop();
+    }
+  });
+
+  it.each([
+    [["http://127.0.0.1:4510"], 2, "cannot be looked into from here"],
+    [["/nowhere/at/all"], 2, "There is no folder /nowhere/at/all"],
+    [["memory:", "--seconds", "0"], 2, "Expected 0.2 to 600 seconds"],
+    [["memory:", "-c", "0"], 2, "Expected a whole number from 1 to 1000"],
+    [["memory:", "--save", "/proc/nothing"], 2, "Nothing can be kept there"],
+    [["redis://127.0.0.1:1"], 1, "127.0.0.1:1"],
+  ])("says what is wrong with %j", async (args, expected, message) => {
+    const { code, stderr } = await dibs(["profile", "claim", ...args]);
+
+    expect(code).toBe(expected);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe("what dibs profile claim keeps", () => {
+  let kept: string;
+  let report: ProfileReport;
+  const cpuOf = async () => cpuTree(JSON.parse(await readFile(join(kept, "claim.cpuprofile"), "utf8")));
+
+  beforeAll(async () => {
+    kept = join(folder, "kept");
+    report = await profileOf("memory:", "--serve", ...SHORT, "--save", kept);
+  });
+
+  it("is what viewers open: the samples of the server, and not of the client", async () => {
     expect((await readdir(kept)).sort()).toEqual(
       ["claim.cpuprofile", "claim.heapprofile", "flames.html", "report.json"].sort(),
     );
     expect(JSON.parse(await readFile(join(kept, "report.json"), "utf8"))).toEqual(report);
-    const cpu = cpuTree(JSON.parse(await readFile(join(kept, "claim.cpuprofile"), "utf8")));
+    const cpu = await cpuOf();
     const heap = JSON.parse(await readFile(join(kept, "claim.heapprofile"), "utf8")) as AllocationProfile;
     expect(JSON.stringify(cpu)).toContain("dist/http/");
     expect(JSON.stringify(cpu)).not.toContain("dist/sdk/");
@@ -112,10 +147,8 @@ describe("dibs profile claim", () => {
   });
 
   // Without a browser there is no page to look at; in CI that is a fault and not a reason.
-  it.skipIf(!isThere)("draws the same samples as flame graphs, on a page that asks for nothing", async () => {
-    const kept = join(folder, "drawn");
-    await profileOf("memory:", ...SHORT, "--save", kept);
-    const cpu = cpuTree(JSON.parse(await readFile(join(kept, "claim.cpuprofile"), "utf8")));
+  it.skipIf(!isThere)("is drawn as flame graphs, on a page that asks for nothing", async () => {
+    const cpu = await cpuOf();
     const browser = await chromium.launch({
       executablePath: program,
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
@@ -147,32 +180,5 @@ describe("dibs profile claim", () => {
     } finally {
       await browser.close();
     }
-  });
-
-  it("removes what it made when it is interrupted", async () => {
-    const running = new Command(["profile", "claim", redis.url, "--serve", "--seconds", "60", "-c", "4"]);
-    try {
-      await until("its tasks are there", async () => (await admin.keys("dibs-bench:*:meta")).length > 0);
-      running.send("SIGINT");
-
-      expect(await running.ended()).toMatchObject({ code: 130, stderr: expect.stringContaining("Stopping") });
-      expect(await admin.keys("*")).toEqual(["live:data"]);
-    } finally {
-      await running.stop();
-    }
-  });
-
-  it.each([
-    [["http://127.0.0.1:4510"], 2, "cannot be looked into from here"],
-    [["/nowhere/at/all"], 2, "There is no folder /nowhere/at/all"],
-    [["memory:", "--seconds", "0"], 2, "Expected 0.2 to 600 seconds"],
-    [["memory:", "-c", "0"], 2, "Expected a whole number from 1 to 1000"],
-    [["memory:", "--save", "/proc/nothing"], 2, "Nothing can be kept there"],
-    [["redis://127.0.0.1:1"], 1, "127.0.0.1:1"],
-  ])("says what is wrong with %j", async (args, expected, message) => {
-    const { code, stderr } = await dibs(["profile", "claim", ...args]);
-
-    expect(code).toBe(expected);
-    expect(stderr).toContain(message);
   });
 });

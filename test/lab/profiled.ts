@@ -46,7 +46,7 @@ let stores = 0;
 
 /** Claims along the whole way, and splits their time. */
 export async function profiled(wish: ProfiledWish): Promise<Splits> {
-  const { redisUrl, isHttp, callers = 1, claims = 24 } = wish;
+  const { redisUrl, isHttp, callers = 1, claims = 16 } = wish;
   const redisProxy =
     redisUrl === undefined ? undefined : await SlowProxy.open(Number(new URL(redisUrl).port));
   const broker = await Broker.open(await storageAt(redisProxy, wish.lua));
