@@ -19,12 +19,12 @@ export function completeContract(suite: Suite): void {
   });
 
   suite.test("completes of several claims in one call those whose holder asks, each once", async (stage) => {
-    await stage.enqueue(...tasks(3));
-    const [first, second, third] = await stage.claim(3);
+    await stage.enqueue(...tasks(4));
+    const [first, second, third, fourth] = await stage.claim(4);
     const stale = { ...third, lease: { ...third.lease, token: second.lease.token } };
 
     const outcomes = await stage.settle(completed(first), completed(second), completed(first));
-    const [refused] = await stage.settle(completed(stale), completed(second));
+    const [refused] = await stage.settle(completed(stale), completed(fourth));
 
     assert.deepEqual(
       outcomes.map((outcome) => outcome.kind === "completed" && outcome.repeated),
