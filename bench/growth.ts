@@ -12,9 +12,10 @@ const POINTS_MIN = 4;
 
 /**
  * How much a figure grows from the end of the first third to the end of the run: the straight line less twice its
- * standard error, in percent of the mean. 0 when the line could as well be level, or when there are too few samples.
+ * standard error, in percent of the mean. 0 when the line could as well be level; undefined when there are too few
+ * samples to tell.
  */
-export function growthPercent(samples: readonly GrowthSample[], name: string): number {
+export function growthPercent(samples: readonly GrowthSample[], name: string): number | undefined {
   const settled = samples.slice(Math.ceil(samples.length / 3));
   return certainPercent(
     settled.map((sample) => [sample.place, figureOf(sample, name)]),
@@ -24,7 +25,7 @@ export function growthPercent(samples: readonly GrowthSample[], name: string): n
 }
 
 /** The same inside the lives of a process: their lines laid over each other, for the length of one life. */
-export function growthWithinLivesPercent(samples: readonly GrowthSample[], name: string): number {
+export function growthWithinLivesPercent(samples: readonly GrowthSample[], name: string): number | undefined {
   const lives = [...new Set(samples.map(({ life }) => life))].map((life) =>
     samples.filter((sample) => sample.life === life).slice(YOUNG),
   );
@@ -47,8 +48,12 @@ function centred(points: readonly Point[]): Point[] {
   return points.map(([x, y]) => [x - meanX, y - meanY]);
 }
 
-function certainPercent(points: readonly Point[], span: number, figures: readonly number[]): number {
-  if (points.length < POINTS_MIN) return 0;
+function certainPercent(
+  points: readonly Point[],
+  span: number,
+  figures: readonly number[],
+): number | undefined {
+  if (points.length < POINTS_MIN || span < POINTS_MIN) return undefined;
   const { slope, error } = slopeOf(points);
   return (Math.max(0, slope - 2 * error) * span * 100) / mean(figures);
 }

@@ -59,15 +59,18 @@ function judged({ repetitions }: Series) {
     ...values,
     claimP99Ns: latencies?.["claim"]?.percentileNs(99) ?? Number.NaN,
   }));
-  const grows = (name: string) => growthPercent(samples, name);
-  return [
-    judge(TARGETS.soakHeap, spreadOf([grows("heapBytes")])),
-    judge(TARGETS.soakHeapInLife, spreadOf([growthWithinLivesPercent(samples, "heapBytes")])),
-    judge(TARGETS.soakHandles, spreadOf([grows("handles")])),
-    judge(TARGETS.soakHandlesInLife, spreadOf([growthWithinLivesPercent(samples, "handles")])),
-    judge(TARGETS.soakDisk, spreadOf([grows("diskBytes")])),
-    judge(TARGETS.soakP99, spreadOf([grows("claimP99Ns")])),
-  ];
+  const figures = [
+    [TARGETS.soakHeap, growthPercent(samples, "heapBytes")],
+    [TARGETS.soakHeapInLife, growthWithinLivesPercent(samples, "heapBytes")],
+    [TARGETS.soakHandles, growthPercent(samples, "handles")],
+    [TARGETS.soakHandlesInLife, growthWithinLivesPercent(samples, "handles")],
+    [TARGETS.soakDisk, growthPercent(samples, "diskBytes")],
+    [TARGETS.soakP99, growthPercent(samples, "claimP99Ns")],
+  ] as const;
+  // What is too short to tell is not judged, and so is not in the report.
+  return figures.flatMap(([target, figure]) =>
+    figure === undefined ? [] : [judge(target, spreadOf([figure]))],
+  );
 }
 
 /** The store's many lives, and those who use it. */
@@ -111,7 +114,7 @@ class Story {
       notes: [
         "One repetition is an interval of the run. Heap is what a collection leaves; growth is that of a straight line " +
           "less twice its standard error, from the end of the first third to the end, by the mean; within lives, " +
-          "each life by itself from its fourth interval on.",
+          "each life by itself from its fourth interval on. A run with too few intervals for one of them leaves it out.",
         "A life ends by SIGKILL in the middle of a call, or by a close, in turn. What was under way is sent again to the next " +
           "one. Each month has a queue and an account; at the end the clock leaps over the last schedule and all is worked off.",
       ],

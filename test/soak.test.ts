@@ -94,6 +94,13 @@ describe("growth", () => {
     expect(grown).toBeLessThan(35);
   });
 
+  it("is not judged by too few intervals", () => {
+    const lives = samples((place) => 1_000 + place, 5);
+
+    expect(growthPercent(lives.slice(0, 4), "bytes")).toBeUndefined();
+    expect(growthWithinLivesPercent(lives, "bytes")).toBeUndefined();
+  });
+
   it("is seen inside lives that all begin at the same height", () => {
     const leaking = samples((place) => 1_000 + (place % 10) * 50 + noise(place));
 
