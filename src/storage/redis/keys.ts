@@ -70,6 +70,11 @@ export class Keys {
     return `${this.of(queue)[0]}:meta`;
   }
 
+  /** `priority` is a digit. */
+  ready(queue: QueueName, priority: string): string {
+    return `${this.of(queue)[0]}:ready:${priority}`;
+  }
+
   brokerChannel(id: string): string {
     return `${this.#prefix}:broker:${id}`;
   }

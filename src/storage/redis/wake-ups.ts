@@ -133,14 +133,18 @@ export class WakeUps {
 
   /** Whether something is ready, or this process is no longer among those who are woken. */
   async #look(queue: QueueName): Promise<boolean> {
-    const [ready, waiting, paused] = await this.#store.command<(string | null)[]>(
+    const { keys } = this.#store;
+    const [waiting, paused, priorities] = await this.#store.command<(string | null)[]>(
       "HMGET",
-      this.#store.keys.meta(queue),
-      "ready",
+      keys.meta(queue),
       "waiting",
       "paused",
+      "priorities",
     );
     if (waiting === null || waiting === undefined || !waiting.includes(this.#channel)) return true;
-    return Number(ready ?? 0) > 0 && paused !== "1";
+    if (paused === "1" || !priorities) return false;
+    // Tombstones alone look like tasks: then a claim is made in vain, and drops them.
+    const [first = "", ...others] = [...priorities].map((priority) => keys.ready(queue, priority));
+    return (await this.#store.command<number>("EXISTS", first, ...others)) > 0;
   }
 }
