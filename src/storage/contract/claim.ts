@@ -206,6 +206,16 @@ export function claimContract(suite: Suite): void {
     );
   });
 
+  suite.test("says whether more is ready when it took as many as were asked for", async (stage) => {
+    await stage.enqueue(...tasks(5));
+
+    const some = await stage.storage.claim(QUEUE, [{ max: 1 }, { max: 2 }]);
+    const last = await stage.storage.claim(QUEUE, [{ max: 1 }, { max: 1 }]);
+
+    assert.equal(some.more, true);
+    assert.equal(last.more, false);
+  });
+
   suite.test("stops an ask before the payload that would bring it over its bytes", async (stage) => {
     const [a, b, c, d] = await stage.enqueue(
       aTask({ payload: payloadOf(40) }),
