@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from "node:net";
 import * as net from "node:net";
 
 /**
- * What happens to bytes: they pass; both directions are swallowed while the sockets stay open, as on a half-open
- * connection; they are no longer taken, and pile up at whoever sends them; the client's bytes reach nobody and its connection is cut; or they reach the server, and the
+ * What happens to bytes: they pass; both directions are swallowed while the sockets stay open, and stay so for this
+ * connection, as on a half-open one; they are no longer taken, and pile up at whoever sends them; the client's bytes reach nobody and its connection is cut; or they reach the server, and the
  * connection is cut when it answers.
  */
 export type WireFate = "pass" | "swallow" | "stall" | "cut-before" | "lose-answer";
@@ -69,23 +69,26 @@ export class WireProxy {
     const server = net.connect(this.#target).setNoDelay(true);
     client.setNoDelay(true);
     this.connections += 1;
+    const line = { isDead: false };
     let isClientsTurn = true;
-    this.#carry(client, server, () => {
+    this.#carry(line, client, server, () => {
       if (isClientsTurn) this.turns += 1;
       isClientsTurn = false;
       return this.fate === "cut-before";
     });
-    this.#carry(server, client, () => {
+    this.#carry(line, server, client, () => {
       isClientsTurn = true;
       return this.fate === "lose-answer";
     });
   }
 
   /** `cuts` hears of each piece, and says whether the connection ends with it. */
-  #carry(from: Socket, to: Socket, cuts: () => boolean): void {
+  #carry(line: { isDead: boolean }, from: Socket, to: Socket, cuts: () => boolean): void {
     this.#sockets.add(from);
     from.on("data", (bytes) => {
-      if (this.fate === "swallow") return;
+      // TCP loses no piece in the middle: what lost one never comes back.
+      line.isDead ||= this.fate === "swallow";
+      if (line.isDead) return;
       if (this.fate === "stall") from.pause();
       if (cuts()) {
         from.resetAndDestroy();

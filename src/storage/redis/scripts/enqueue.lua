@@ -8,8 +8,8 @@
 --       each task: 1 when it was added, else an outcome with the task found: kind, record, state, failures, result,
 --       end of lease | kind, id | "same", kind, index | "full", depth, limit
 -- Cost  TIME, HMGET, HMGET, HSET, HSET and one RPUSH for each priority; with keys HMGET, HSET, RPUSH more; with tasks
---       that are found HMGET, ZMSCORE; with scheduled ones ZADD; with a new due time ZADD, PUBLISH; with a wake PUBLISH; with a bound on the depth two
---       ZCARD and one LLEN for each priority
+--       that are found HMGET, ZMSCORE; with scheduled ones ZADD; with a new due time ZADD, PUBLISH; with a wake PUBLISH;
+--       with a bound on the depth two ZCARD and one LLEN for each priority
 -- Bound 1,000 tasks
 --#include queue
 
