@@ -174,6 +174,21 @@ describe("the keys of a queue", () => {
     expect(held).toEqual(said);
   });
 
+  it("keep a cancelled task when the ready ones around it are purged", async () => {
+    const made = tasks(3);
+    await storage.enqueue(QUEUE, made);
+    await storage.cancel(
+      QUEUE,
+      made.slice(0, 1).map(({ id }) => id),
+    );
+
+    await storage.purge(QUEUE, "ready", 500);
+
+    const { held, said } = await counted();
+    expect(held).toEqual(said);
+    expect(held).toMatchObject({ lines: 0 });
+  });
+
   it("hold no tombstone of a queue that nobody claims from, once it was pruned", async () => {
     const made = tasks(5);
     await storage.enqueue(QUEUE, made);
