@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { tlsOf } from "../config.ts";
 import type { BenchEnd } from "../lab/bench/bench.ts";
 import type { BenchPlace } from "../lab/bench/place.ts";
 import type { BenchName, BenchReport, BenchSettings } from "../lab/bench/report.ts";
@@ -11,6 +10,7 @@ import { showReport, titleOf } from "./bench/view.ts";
 import { CommandFailed, EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { wholeNumber, withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
+import { closeQuietly, openLabPlace, settingsOfPlace } from "./lab-place.ts";
 import { perform, type Session, type SessionFlags } from "./session.ts";
 
 /** `dibs bench`: how long the calls of the claim path take here, measured over several runs. */
@@ -110,12 +110,6 @@ function addOne(bench: Command, name: BenchName): void {
   );
 }
 
-/** The settings speak of a store, so that they are checked against the place as those of `dibs serve` are. */
-function settingsOfPlace(place: string | undefined): Pick<SessionFlags, "store" | "url"> {
-  if (place !== undefined && /^https?:/i.test(place)) return { url: place };
-  return { store: place ?? "." };
-}
-
 async function run(
   session: Session,
   name: BenchName,
@@ -125,7 +119,10 @@ async function run(
   const { output, signal } = session;
   const settings = settingsOf(flags);
   await checkWritable(flags);
-  const place = await open(session, where, flags);
+  const place = await openLabPlace(session, where, {
+    serve: flags.serve === true,
+    timeoutMs: flags.timeoutMs,
+  });
   const onSignal = () =>
     output.note("\nStopping; once more exits at once and leaves the scratch data behind.");
   signal.addEventListener("abort", onSignal, { once: true });
@@ -200,21 +197,6 @@ function exitCodeFor({ overall, runs }: BenchReport, { output }: Session): ExitC
   return EXIT.failed;
 }
 
-async function open({ config, output }: Session, where: string | undefined, flags: BenchFlags) {
-  const { openPlace } = await import("../lab/bench/place.ts");
-  const tls = tlsOf(config);
-  return openPlace({
-    ...(where !== undefined && { place: where }),
-    serve: flags.serve === true,
-    durability: config.durability,
-    connections: config.redisConnections,
-    ...(tls !== undefined && { tls }),
-    ...(config.token !== undefined && { token: config.token }),
-    timeoutMs: flags.timeoutMs,
-    onWarning: (text) => output.warn(text),
-  });
-}
-
 /** A server with tasks of others is loaded only when somebody agrees: they will feel it. */
 async function mayLoad(
   session: Session,
@@ -232,15 +214,6 @@ async function mayLoad(
   const yes = await agreed(session, question, `${held}; add --yes to measure there all the same`);
   if (!yes) session.output.note("Nothing was measured.");
   return yes;
-}
-
-/** What was measured is told all the same when something of the clean-up fails. */
-async function closeQuietly({ output }: Session, place: BenchPlace): Promise<void> {
-  try {
-    await place.close();
-  } catch (error) {
-    output.warn(`Not everything could be removed: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 function settingsOf(flags: BenchFlags): BenchSettings {

@@ -1,6 +1,5 @@
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { tlsOf } from "../config.ts";
 import type { BenchPlace } from "../lab/bench/place.ts";
 import type { Difference } from "../lab/compare/side.ts";
 import type { GateName } from "../lab/load/gates.ts";
@@ -13,6 +12,7 @@ import { agreed } from "./ask.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit.ts";
 import { wholeNumber, withHelp, withSettings } from "./flags.ts";
 import { count } from "./format.ts";
+import { closeQuietly, isServer, openLabPlace, settingsOfPlace } from "./lab-place.ts";
 import { keepLoad, makeRoom } from "./load/keeping.ts";
 import { exitCodeOf, judgeLoad } from "./load/verdict.ts";
 import { LoadView } from "./load/view.ts";
@@ -129,12 +129,6 @@ export function addLoad(dibs: Command): void {
   );
 }
 
-/** The settings speak of a store, so that they are checked against the place as those of `dibs serve` are. */
-function settingsOfPlace(place: string | undefined): Pick<SessionFlags, "store" | "url"> {
-  if (place !== undefined && /^https?:/i.test(place)) return { url: place };
-  return { store: place ?? "." };
-}
-
 async function run(
   session: Session,
   name: string,
@@ -144,7 +138,7 @@ async function run(
   const scenario = scenarioNamed(name);
   const baseline = flags.baseline === undefined ? undefined : await baselineIn(flags.baseline);
   await makeRoom(flags);
-  const place = await open(session, where, flags);
+  const place = await openLabPlace(session, where, { serve: !isServer(where), timeoutMs: flags.timeoutMs });
   const onSignal = () =>
     session.output.note("Stopping; once more exits at once and leaves the load's tasks behind.");
   session.signal.addEventListener("abort", onSignal, { once: true });
@@ -253,21 +247,6 @@ async function refuseDifferences(
   );
 }
 
-async function open({ config, output }: Session, where: string | undefined, flags: LoadFlags) {
-  const { openPlace } = await import("../lab/bench/place.ts");
-  const tls = tlsOf(config);
-  return openPlace({
-    ...(where !== undefined && { place: where }),
-    serve: where === undefined || !/^https?:/i.test(where),
-    durability: config.durability,
-    connections: config.redisConnections,
-    ...(tls !== undefined && { tls }),
-    ...(config.token !== undefined && { token: config.token }),
-    timeoutMs: flags.timeoutMs,
-    onWarning: (text) => output.warn(text),
-  });
-}
-
 /** Others will feel the load: that is asked for. */
 async function mayLoad(session: Session, place: BenchPlace, { yes }: LoadFlags): Promise<boolean> {
   if (yes === true) return true;
@@ -295,15 +274,6 @@ async function othersIn({ connection, engine, redis }: BenchPlace): Promise<stri
 
 function quantity(number: number, what: string): string {
   return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
-}
-
-/** What was measured is told all the same when something of the clean-up fails. */
-async function closeQuietly({ output }: Session, place: BenchPlace): Promise<void> {
-  try {
-    await place.close();
-  } catch (error) {
-    output.warn(`Not everything could be removed: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 function scenarioNamed(name: string): Scenario {

@@ -1,8 +1,8 @@
 import { parseMoveMark, refuseMidMove } from "../../storage/move-mark.ts";
 import { Keys } from "../../storage/redis/keys.ts";
 import { readFacts, type ServerFacts } from "../../storage/redis/link/checks.ts";
-import type { Connection, Login } from "../../storage/redis/link/connection.ts";
-import type { RedisOptions } from "../../storage/redis/link/link.ts";
+import type { Connection } from "../../storage/redis/link/connection.ts";
+import { loginOf, type RedisOptions } from "../../storage/redis/link/link.ts";
 import { parseRedisUrl, type RedisPlace, shownAddress } from "../../storage/redis/link/redis-url.ts";
 import { slotOf } from "../../storage/redis/link/slots.ts";
 import { FORMAT } from "../../storage/redis/scripts.ts";
@@ -204,14 +204,4 @@ class RedisExamination {
     this.#add(machineFindings(machine));
     return roundTrips;
   }
-}
-
-function loginOf({ isTls, db, username, password }: RedisPlace, { tls }: RedisTarget): Login {
-  return {
-    isTls,
-    db,
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(tls !== undefined && { tls }),
-  };
 }

@@ -254,7 +254,11 @@ function whyNot(kept: KeptConnection | undefined): string {
   return kept.trouble ?? "Redis does not take what is sent to it: too much is waiting already";
 }
 
-function loginOf({ isTls, db, username, password }: RedisPlace, { tls }: RedisOptions): Login {
+/** What a connection says of itself at a place. */
+export function loginOf(
+  { isTls, db, username, password }: RedisPlace,
+  { tls }: Pick<RedisOptions, "tls">,
+): Login {
   return {
     isTls,
     db,
