@@ -30,7 +30,7 @@ export interface EmbeddedConnectOptions {
 export interface RedisConnectOptions {
   /** What its keys begin with; two prefixes are two stores. Default "dibs". */
   readonly prefix?: string;
-  /** Connections for commands to each Redis, 1 to 16; one more hears wake-ups. Default 1. */
+  /** Connections for commands to each Redis, 1 to 16; one more hears wake-ups. Default 2. */
   readonly connections?: number;
   /**
    * Rejects when Redis is set up so that tasks may be lost: eviction, no persistence. Default false: it is told
