@@ -70,9 +70,10 @@ export class Keys {
     return `${this.of(queue)[0]}:meta`;
   }
 
-  /** `priority` is a digit. */
-  ready(queue: QueueName, priority: string): string {
-    return `${this.of(queue)[0]}:ready:${priority}`;
+  /** The ready list of each priority. */
+  ready(queue: QueueName): string[] {
+    const [stem] = this.of(queue);
+    return Array.from({ length: LIMITS.priorityMax + 1 }, (_, priority) => `${stem}:ready:${priority}`);
   }
 
   brokerChannel(id: string): string {

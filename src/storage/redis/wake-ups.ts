@@ -131,20 +131,12 @@ export class WakeUps {
     this.#store.run(SCRIPTS.wake, queue, [this.#store.shift, this.#channel]).catch(() => {});
   }
 
-  /** Whether something is ready, or this process is no longer among those who are woken. */
+  /**
+   * Whether something is ready, by one command, since it is sent while nothing happens. Tombstones, and the tasks of a paused
+   * queue, look the same: then a claim is made in vain. It also enters this process again, should it wait there no more.
+   */
   async #look(queue: QueueName): Promise<boolean> {
-    const { keys } = this.#store;
-    const [waiting, paused, priorities] = await this.#store.command<(string | null)[]>(
-      "HMGET",
-      keys.meta(queue),
-      "waiting",
-      "paused",
-      "priorities",
-    );
-    if (waiting === null || waiting === undefined || !waiting.includes(this.#channel)) return true;
-    if (paused === "1" || !priorities) return false;
-    // Tombstones alone look like tasks: then a claim is made in vain, and drops them.
-    const [first = "", ...others] = [...priorities].map((priority) => keys.ready(queue, priority));
+    const [first = "", ...others] = this.#store.keys.ready(queue);
     return (await this.#store.command<number>("EXISTS", first, ...others)) > 0;
   }
 }
