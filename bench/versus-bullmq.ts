@@ -28,6 +28,8 @@ const SETTLE_SECONDS = 0.3;
 const DIBS_PER_SECOND_MAX = { 1: 20_000, 50: 80_000, 200: 80_000 } as const;
 const PEER_PER_SECOND_MAX = { 1: 12_000, 50: 30_000, 200: 30_000 } as const;
 const BULK = 500;
+/** A worker that claims for its free slots alone. */
+const NOTHING_AHEAD = ", nothing ahead";
 
 /** How much faster does a worker get through a queue than the field's most used one? */
 export const versusBullmq: Benchmark = {
@@ -46,7 +48,11 @@ async function run(options: RunOptions): Promise<Findings> {
   const appending = await BenchRedis.start({ appendonly: "everysec" });
   try {
     const candidates = [
-      ...CONCURRENCIES.flatMap((concurrency) => [worker(redis, concurrency), peerWorker(redis, concurrency)]),
+      ...CONCURRENCIES.flatMap((concurrency) => [
+        worker(redis, concurrency),
+        worker(redis, concurrency, NOTHING_AHEAD),
+        peerWorker(redis, concurrency),
+      ]),
       worker(appending, 50, ", AOF"),
       peerWorker(appending, 50, ", AOF"),
       bulk(redis),
@@ -62,11 +68,16 @@ async function run(options: RunOptions): Promise<Findings> {
 }
 
 function findings(series: Awaited<ReturnType<typeof runInterleaved>>): Findings {
-  const compare = (what: string) => ({
+  const between = (candidate: string, baseline: string) => ({
     measure: "tasks/s",
-    candidate: `Dibs ${what}`,
-    baseline: `BullMQ ${what}`,
-    ...ratioOf(seriesNamed(series, `Dibs ${what}`), seriesNamed(series, `BullMQ ${what}`), perSecond),
+    candidate,
+    baseline,
+    ...ratioOf(seriesNamed(series, candidate), seriesNamed(series, baseline), perSecond),
+  });
+  const compare = (what: string) => between(`Dibs ${what}`, `BullMQ ${what}`);
+  const nothingAhead = CONCURRENCIES.map((concurrency) => {
+    const what = `worker × ${concurrency}`;
+    return between(`Dibs ${what}${NOTHING_AHEAD}`, `BullMQ ${what}`);
   });
   const [one, fifty, twoHundred] = CONCURRENCIES.map((concurrency) => compare(`worker × ${concurrency}`));
   if (one === undefined || fifty === undefined || twoHundred === undefined)
@@ -74,7 +85,15 @@ function findings(series: Awaited<ReturnType<typeof runInterleaved>>): Findings 
   return {
     parameters: { payloadBytes: PAYLOAD_BYTES, settleSeconds: SETTLE_SECONDS, bulk: BULK },
     series,
-    comparisons: [one, fifty, twoHundred, compare("worker × 50, AOF"), compare("bulk"), compare("bulk, AOF")],
+    comparisons: [
+      one,
+      fifty,
+      twoHundred,
+      ...nothingAhead,
+      compare("worker × 50, AOF"),
+      compare("bulk"),
+      compare("bulk, AOF"),
+    ],
     targets: [
       judge(TARGETS.worker1, one),
       judge(TARGETS.worker50, fifty),
@@ -151,7 +170,8 @@ function worker(redis: BenchRedis, concurrency: Concurrency, suffix = ""): Candi
         const handled = new Handled(count - concurrency);
         await fillNoted(scratch.storage, QUEUE, count, handled.ledger);
         const start = () => {
-          const running = scratch.dibs.work(QUEUE, ({ task }) => handled.note(task.id), { concurrency });
+          const options = { concurrency, ...(suffix === NOTHING_AHEAD && { aheadMs: 0 }) };
+          const running = scratch.dibs.work(QUEUE, ({ task }) => handled.note(task.id), options);
           running.on("completed", ({ task }) => handled.ledger.completed(task.id));
           return running;
         };

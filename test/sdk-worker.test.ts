@@ -317,6 +317,83 @@ describe.each(PLACES)("a worker on $name", ({ open }) => {
     });
   });
 
+  describe("short handlers", () => {
+    /** So many that a worker has measured its handlers several times. */
+    const many = Array.from({ length: 500 }, (_, index) => index);
+
+    it("have their next tasks claimed ahead, and run as many at a time as before, in order", async () => {
+      const order: unknown[] = [];
+      let running = 0;
+      let mostRunning = 0;
+      let mostHeld = 0;
+      await dibs.enqueueMany("q", many);
+
+      const worker = dibs.work(
+        "q",
+        async ({ task }) => {
+          running += 1;
+          mostRunning = Math.max(mostRunning, running);
+          mostHeld = Math.max(mostHeld, worker.held);
+          order.push(task.payload);
+          await Promise.resolve();
+          running -= 1;
+        },
+        { concurrency: 1 },
+      );
+      await worker.whenIdle();
+
+      expect(order).toEqual(many);
+      expect(mostRunning).toBe(1);
+      expect(mostHeld).toBeGreaterThan(1);
+      expect((await dibs.queue("q").get()).counts).toMatchObject({ ready: 0, leased: 0, completed: 500 });
+    });
+
+    it("that are slow for once leave what was claimed ahead to others, its attempt uncounted", async () => {
+      let finish: () => void = () => {};
+      const slow = new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      await dibs.enqueueMany("q", [...many, "slow", ...many]);
+      const seen: unknown[] = [];
+      const work = () =>
+        dibs.work(
+          "q",
+          ({ task, attempt }) => {
+            seen.push(attempt);
+            return task.payload === "slow" ? slow : undefined;
+          },
+          { concurrency: 1 },
+        );
+
+      const first = work();
+      await expect.poll(() => seen.length).toBeGreaterThan(500);
+      const second = work();
+      await expect
+        .poll(async () => (await dibs.queue("q").get()).counts)
+        .toMatchObject({ ready: 0, leased: 1, completed: 1_000 });
+      finish();
+      await first.whenIdle();
+      await second.whenIdle();
+
+      expect(seen).toEqual(Array(1_001).fill(1));
+    });
+
+    it("claim nothing ahead when they are told not to", async () => {
+      let mostHeld = 0;
+      await dibs.enqueueMany("q", many);
+      const worker = dibs.work(
+        "q",
+        () => {
+          mostHeld = Math.max(mostHeld, worker.held);
+        },
+        { concurrency: 2, aheadMs: 0 },
+      );
+      await worker.whenIdle();
+
+      expect(mostHeld).toBeLessThanOrEqual(2);
+    });
+  });
+
   describe("closing", () => {
     it("lets running handlers finish, and claims nothing more", async () => {
       let finish: () => void = () => {};

@@ -22,16 +22,17 @@ export class HeldTask {
   readonly task: ClaimedTaskMessage;
   readonly handler: TaskHandler;
   readonly receivedAt: number;
-  readonly timeoutAt: number;
   stage: ClaimStage = "open";
-  isRunning = true;
+  isRunning = false;
   /** A heartbeat for it is under way. */
   isBeating = false;
-  /** From receiving it to the end of its handler. */
+  /** From the start of its handler to its end, in milliseconds. */
   ranMs = 0;
   /** What its handler threw. */
   error: unknown;
   isReportedStuck = false;
+  #startedAt = 0;
+  #timeoutAt = Number.POSITIVE_INFINITY;
   #beatAt: number;
   #trustedUntil: number;
   #leaseEndsAt: number;
@@ -39,15 +40,32 @@ export class HeldTask {
   #abortedAt = Number.POSITIVE_INFINITY;
   #controller: AbortController | undefined;
 
-  constructor(task: ClaimedTaskMessage, handler: TaskHandler, receivedAt: number, timeoutMs: number) {
+  constructor(task: ClaimedTaskMessage, handler: TaskHandler, receivedAt: number) {
     this.task = task;
     this.handler = handler;
     this.receivedAt = receivedAt;
-    this.timeoutAt = receivedAt + timeoutMs;
     const { ms } = task.lease;
     this.#beatAt = receivedAt + ms * RENEWED_PART;
     this.#trustedUntil = receivedAt + ms * TRUSTED_PART;
     this.#leaseEndsAt = receivedAt + ms;
+  }
+
+  /** Its handler starts, and may run so long. */
+  start(now: number, timeoutMs: number): void {
+    this.isRunning = true;
+    this.#startedAt = now;
+    this.#timeoutAt = now + timeoutMs;
+  }
+
+  /** Its handler has ended. */
+  end(now: number): void {
+    this.isRunning = false;
+    this.ranMs = now - this.#startedAt;
+  }
+
+  /** When its attempt is over by the clock. */
+  get timeoutAt(): number {
+    return this.#timeoutAt;
   }
 
   /** When the next heartbeat is due. */

@@ -13,7 +13,9 @@ const HANDLER = defineTask({ queue: "q" }).handler(() => {});
 function aHeldTask({ id = "q~1", ms = 30_000, timeoutMs = Number.POSITIVE_INFINITY } = {}): HeldTask {
   const lease = { token: `token of ${id}`, expiresAt: 0, ms, fence: 1, claimedAt: 0 };
   const task = { id, queue: "q", state: "leased", lease } as ClaimedTaskMessage;
-  return new HeldTask(task, HANDLER, performance.now(), timeoutMs);
+  const held = new HeldTask(task, HANDLER, performance.now());
+  held.start(performance.now(), timeoutMs);
+  return held;
 }
 
 const renewed: Answering = async (leases) => leases.map(({ id }) => ({ id, expiresAt: 1 }));

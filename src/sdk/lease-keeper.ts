@@ -66,7 +66,7 @@ export class LeaseKeeper {
       this.#timer?.ref();
     }
     this.#held.add(held);
-    this.#lookBy(this.#nextLook(held, held.receivedAt));
+    this.lookBy(this.#nextLook(held, held.receivedAt));
   }
 
   remove(held: HeldTask): void {
@@ -84,7 +84,15 @@ export class LeaseKeeper {
 
   /** Looks again at once: instants of a task have moved closer. */
   lookAgain(): void {
-    if (this.#held.size > 0) this.#lookBy(performance.now());
+    if (this.#held.size > 0) this.lookBy(performance.now());
+  }
+
+  /** Looks at that instant, unless it looks earlier anyway. */
+  lookBy(at: number): void {
+    if (at >= this.#lookAt) return;
+    clearTimeout(this.#timer);
+    this.#lookAt = at;
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.ceil(at - performance.now())));
   }
 
   /** From now on outcomes that could not be sent have only the rest of their leases. */
@@ -226,7 +234,7 @@ export class LeaseKeeper {
   #planNextLook(now: number): void {
     let next = Number.POSITIVE_INFINITY;
     for (const held of this.#held) next = Math.min(next, this.#nextLook(held, now));
-    this.#lookBy(next);
+    this.lookBy(next);
   }
 
   /** When a task needs the next look. */
@@ -239,13 +247,6 @@ export class LeaseKeeper {
     }
     if (held.stage === "open") next = Math.min(next, held.abortedAt + this.#options.graceMs);
     return Math.max(next, now + LOOK_MS_MIN);
-  }
-
-  #lookBy(at: number): void {
-    if (at >= this.#lookAt) return;
-    clearTimeout(this.#timer);
-    this.#lookAt = at;
-    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.ceil(at - performance.now())));
   }
 
   #lostError(held: HeldTask): LeaseLostError {

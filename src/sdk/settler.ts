@@ -40,7 +40,7 @@ interface Parcel {
  * 2 calls 5.9 to 8.1 thousand tasks/s, with 4 and 8 less (5.4 to 3.9), with one about the same but an ending
  * that just misses a call waits for all of it.
  */
-const CALLS_IN_FLIGHT = 2;
+const CALLS_IN_FLIGHT_MAX = 2;
 /**
  * The tasks in hand share the calls equally, so that the endings of one half are dealt with here while those of the
  * other are there. Fewer than these are not worth a call more.
@@ -63,6 +63,8 @@ export class Settler {
   readonly #slots: Slots;
   readonly #timings: WorkerTimings;
   readonly #actions: SettlerActions;
+  /** One where one task runs at a time: tasks that are claimed by one call after the other come in their order. */
+  readonly #callsInFlight: number;
   #waiting: Parcel[] = [];
   #inFlight = 0;
   #failures = 0;
@@ -84,6 +86,7 @@ export class Settler {
     this.#slots = slots;
     this.#timings = timings;
     this.#actions = actions;
+    this.#callsInFlight = Math.min(CALLS_IN_FLIGHT_MAX, slots.size);
   }
 
   add(held: HeldTask, ending: Ending): void {
@@ -128,7 +131,7 @@ export class Settler {
   };
 
   #flush(): void {
-    while (this.#inFlight < CALLS_IN_FLIGHT && this.#pause === undefined) {
+    while (this.#inFlight < this.#callsInFlight && this.#pause === undefined) {
       const batch = this.#nextBatch();
       if (batch.length === 0) return;
       void this.#send(batch);
@@ -138,7 +141,7 @@ export class Settler {
   /** The next parcels that fit into one call. Those whose claim has ended meanwhile are left out. */
   #nextBatch(): Parcel[] {
     const batch: Parcel[] = [];
-    const share = Math.ceil(this.#slots.taken / CALLS_IN_FLIGHT);
+    const share = Math.ceil(this.#slots.taken / this.#callsInFlight);
     const most = Math.min(LIMITS.batchMax, Math.max(SHARE_MIN, share));
     let bytes = ENVELOPE_BYTES;
     let taken = 0;

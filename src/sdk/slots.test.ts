@@ -31,6 +31,31 @@ describe("slots", () => {
     expect(slots.promise()).toBe(0);
   });
 
+  it("are more while tasks may be claimed ahead, and fewer again when what was claimed has ended", () => {
+    const slots = new Slots(1);
+    slots.ahead = 2;
+
+    expect(slots.promise()).toBe(3);
+    slots.takeBack(3);
+    for (let task = 0; task < 3; task += 1) slots.take();
+    slots.ahead = 0;
+    expect(slots.promise(1)).toBe(0);
+    slots.free();
+    slots.free();
+    expect(slots.promise(1)).toBe(1);
+  });
+
+  it("are promised to one claim at a time where one task runs at a time, so that tasks come in their order", () => {
+    const slots = new Slots(1);
+    slots.ahead = 2;
+    slots.take();
+
+    expect(slots.promise()).toBe(2);
+    expect(slots.promise(1)).toBe(0);
+    slots.takeBack(2);
+    expect(slots.promise(1)).toBe(3);
+  });
+
   it("are promised a thousand at a time, as many as a claim may ask for", () => {
     expect(new Slots(5_000).promise()).toBe(1_000);
   });

@@ -2,10 +2,13 @@ import { LIMITS } from "../task/limits.ts";
 
 /**
  * Counts what a worker may still claim. A slot is taken by a task in hand, or promised to a claim that is
- * under way: both together never exceed the concurrency, so a worker never holds more than it can run.
+ * under way: both together never exceed the concurrency and what may be claimed ahead, so a worker never holds
+ * more than it can run.
  */
 export class Slots {
   readonly size: number;
+  /** Further ones, for tasks that wait for their turn. When they become fewer, those that are taken stay so. */
+  ahead = 0;
   #taken = 0;
   #promised = 0;
 
@@ -20,9 +23,13 @@ export class Slots {
   /**
    * Promises the free slots to a claim and gives their number, at most 1,000. `returning` slots are taken
    * now and will be free when the claim is served, because it travels with the settle that frees them.
+   *
+   * Who runs one task at a time wants them in their order: there, nothing is promised while another claim is under way,
+   * for the answer to the later one may be here first.
    */
   promise(returning = 0): number {
-    const free = this.size - this.#taken - this.#promised + returning;
+    if (this.size === 1 && this.#promised > 0) return 0;
+    const free = this.size + this.ahead - this.#taken - this.#promised + returning;
     const count = Math.max(0, Math.min(free, LIMITS.claimMax));
     // The returning ones are taken still: counted as promised too, they would be missed by the next settle.
     this.#promised += Math.max(0, count - returning);

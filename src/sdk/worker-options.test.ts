@@ -9,6 +9,7 @@ const handlers = (...queues: string[]) => queues.map((queue) => defineTask({ que
 describe("the settings of a worker", () => {
   it("have defaults, and show host and process", () => {
     expect(workerSettings(handlers("q"))).toEqual({
+      aheadMs: 1,
       concurrency: 10,
       timeoutMs: Number.POSITIVE_INFINITY,
       worker: `${hostname()}:${process.pid}`.slice(-100),

@@ -12,6 +12,7 @@ import { Settler } from "./settler.ts";
 import { Slots } from "./slots.ts";
 import type { TaskHandler } from "./task-handler.ts";
 import type { ClaimedTaskView } from "./task-view.ts";
+import { Turns } from "./turns.ts";
 import type { WorkerEvents } from "./worker-events.ts";
 import {
   TIMINGS,
@@ -29,7 +30,7 @@ const LOOK_AGAIN_MS = 10;
  * Claims tasks, runs their handlers, and settles them, until it is closed.
  *
  * This class puts the parts together and decides what an end means. The parts: `Slots` counts, `Claimer` keeps
- * one claim waiting, `HandlerRunner` runs a handler, `Settler` sends how it ended and brings the next tasks
+ * one claim waiting, `Turns` says whose handler runs, `HandlerRunner` runs it, `Settler` sends how it ended and brings the next tasks
  * with it, `LeaseKeeper` renews leases and watches the clock.
  */
 export class Worker extends EventEmitter<WorkerEvents> {
@@ -38,11 +39,12 @@ export class Worker extends EventEmitter<WorkerEvents> {
   readonly #handlers: ReadonlyMap<string, TaskHandler>;
   readonly #reports: WorkerReports;
   readonly #slots: Slots;
+  readonly #turns: Turns;
   readonly #runner: HandlerRunner;
   readonly #claimer: Claimer;
   readonly #settler: Settler;
   readonly #keeper: LeaseKeeper;
-  /** Tasks that take a slot: their claim is not ended, or their handler still runs. */
+  /** Tasks that take a slot: their claim is not ended, or their handler still runs, or waits for its turn. */
   readonly #held = new Set<HeldTask>();
   #isStarted = false;
   #isBusy = true;
@@ -62,8 +64,13 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#settings = workerSettings(handlers, options);
     this.#handlers = new Map(handlers.map((handler) => [handler.definition.queue, handler]));
     this.#reports = new WorkerReports(this, connection.place);
-    this.#slots = new Slots(this.#settings.concurrency);
-    this.#runner = new HandlerRunner(handlers, this.#settings.concurrency, {
+    const { concurrency, aheadMs } = this.#settings;
+    this.#slots = new Slots(concurrency);
+    this.#turns = new Turns(concurrency, aheadMs, this.#slots, {
+      start: (held) => this.#start(held),
+      handBack: (waiting) => this.#handBack(waiting),
+    });
+    this.#runner = new HandlerRunner(handlers, concurrency, {
       beat: (held, leaseMs) => this.#keeper.beat(held, leaseMs),
       blocked: (queue, blockedMs) => {
         this.#keeper.blockWasTold();
@@ -85,11 +92,11 @@ export class Worker extends EventEmitter<WorkerEvents> {
       unsendable: (held, error) => this.#giveUp(held, error),
       failed: (error) => this.#reports.error(error),
       claimed: (tasks, asked) => this.#receive(tasks, asked),
-      late: (tasks) => this.#handBack(tasks),
+      late: (tasks) => this.#refuse(tasks),
     });
     this.#claimer = new Claimer(connection, claim, this.#slots, timings, {
       claimed: (tasks) => this.#receive(tasks, 1),
-      late: (tasks) => this.#handBack(tasks),
+      late: (tasks) => this.#refuse(tasks),
       failed: (error, failures, againInMs) => this.#reports.away(error, failures, againInMs),
       recovered: (awayMs, failures) => this.#reports.tell("reconnected", { awayMs, failures }),
     });
@@ -100,7 +107,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     return this.#settings.queues;
   }
 
-  /** Tasks in hand now, at most `concurrency`. */
+  /** Tasks in hand now: at most `concurrency`, and where handlers are short those claimed ahead (`aheadMs`). */
   get held(): number {
     return this.#held.size;
   }
@@ -137,6 +144,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
 
   async #close(): Promise<void> {
     this.#settler.stopClaiming();
+    this.#turns.stop();
     await this.#claimer.stop();
     await this.#until(() => this.#held.size === 0, this.#settings.drainMs);
     for (const held of this.#held) {
@@ -206,31 +214,33 @@ export class Worker extends EventEmitter<WorkerEvents> {
 
   #begin(task: ClaimedTaskMessage): void {
     const handler = this.#handlers.get(task.queue);
-    if (handler === undefined || this.#closed !== undefined) {
-      this.#handBack([task]);
-      return;
-    }
-    const held = new HeldTask(task, handler, performance.now(), this.#settings.timeoutMs);
-    this.#hold(held);
-    void this.#run(held);
+    if (handler === undefined || this.#closed !== undefined) this.#refuse([task]);
+    else this.#turns.add(this.#hold(task, handler));
   }
 
-  #hold(held: HeldTask): void {
+  #hold(task: ClaimedTaskMessage, handler: TaskHandler): HeldTask {
+    const held = new HeldTask(task, handler, performance.now());
     this.#held.add(held);
     this.#slots.take();
     this.#keeper.add(held);
     this.#change();
+    return held;
   }
 
-  /** Releases tasks that no handler will see. */
-  #handBack(tasks: readonly ClaimedTaskMessage[]): void {
-    for (const task of tasks) {
-      const handler = this.#handlers.get(task.queue) as TaskHandler;
-      const held = new HeldTask(task, handler, performance.now(), Number.POSITIVE_INFINITY);
-      held.isRunning = false;
-      this.#hold(held);
-      this.#settle(held, { outcome: "release" });
-    }
+  /** Takes tasks that no handler will see only to hand them back. */
+  #refuse(tasks: readonly ClaimedTaskMessage[]): void {
+    this.#handBack(tasks.map((task) => this.#hold(task, this.#handlers.get(task.queue) as TaskHandler)));
+  }
+
+  #handBack(tasks: readonly HeldTask[]): void {
+    for (const held of tasks) this.#settle(held, { outcome: "release" });
+  }
+
+  #start(held: HeldTask): void {
+    const { timeoutMs } = this.#settings;
+    held.start(performance.now(), timeoutMs);
+    if (Number.isFinite(timeoutMs)) this.#keeper.lookBy(held.timeoutAt);
+    void this.#run(held);
   }
 
   async #run(held: HeldTask): Promise<void> {
@@ -244,10 +254,10 @@ export class Worker extends EventEmitter<WorkerEvents> {
       held.error = error;
       ending = endingOf(held, error);
     }
-    held.ranMs = performance.now() - held.receivedAt;
-    held.isRunning = false;
+    held.end(performance.now());
     if (held.stage === "open") this.#settle(held, ending);
     else this.#letGo(held);
+    this.#turns.ended(held.ranMs);
   }
 
   #settle(held: HeldTask, ending: Ending): void {
