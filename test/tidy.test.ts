@@ -36,6 +36,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "http",
     "sdk",
     "connect",
+    "local-connection",
     "config",
   ],
   cli: ["task", "protocol", "sdk", "lab", "move", "connect", "config", "processes"],

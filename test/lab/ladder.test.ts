@@ -127,6 +127,8 @@ describe("a rung of the ladder", () => {
     expect(trips["merged"]).toBeLessThan(2);
     expect(trips["fused"]).toBeLessThan(trips["merged"] as number);
     expect(trips["dibs"]).toBeLessThan(1);
+    // Who claims ahead needs fewer still.
+    expect(trips["dibs-worker"]).toBeLessThan(1);
   });
 
   it("completes nothing for a token that is not that of the lease", async () => {

@@ -13,6 +13,7 @@ import type { Factor, LadderRow, ReadRow, Standing } from "./ladder-report.ts";
 import type { ReadLoad } from "./reads.ts";
 import type { Rung } from "./rung.ts";
 import { product, productBatches } from "./rungs/product.ts";
+import { productWorker } from "./rungs/product-worker.ts";
 import { baselineOf } from "./rungs.ts";
 
 /** From the series of one cell, a depth and a concurrency, to what the report says of it. */
@@ -63,6 +64,8 @@ function factorOf(own: Series, baseline: Series): Factor {
   };
 }
 
+const PRODUCTS: readonly Rung[] = [product, productBatches, productWorker];
+
 /** The product beside what is best of all others that promise as much about doubles, and claim as many at a time. */
 export function standingsOf(
   rungs: readonly Rung[],
@@ -70,11 +73,11 @@ export function standingsOf(
   depth: number,
   callers: number,
 ): Standing[] {
-  return [product, productBatches].flatMap((mine) => {
+  return PRODUCTS.flatMap((mine) => {
     const own = series[rungs.indexOf(mine)];
     const others = series.filter((_, at) => {
       const rung = rungs[at] as Rung;
-      return rung !== mine && rung.isSafe && rung.batch === mine.batch;
+      return !PRODUCTS.includes(rung) && rung.isSafe && rung.batch === mine.batch;
     });
     if (own === undefined || others.length === 0) return [];
     const beside = (measure: Measure, sign: 1 | -1) => {

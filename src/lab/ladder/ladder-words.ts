@@ -1,8 +1,8 @@
 import { duration, figure } from "../markdown.ts";
 import type { LadderReport, LadderRow, ReadRow, Standing } from "./ladder-report.ts";
 
-/** The product's own rung. */
-const PRODUCT = "dibs";
+/** The product's own rung, as most use it: the last one. */
+const PRODUCT = "dibs-worker";
 
 /** A column of the ladder's tables, for the terminal and for Markdown. */
 export interface LadderColumn<Row> {

@@ -32,6 +32,8 @@ export interface Rung {
   readonly callersMax?: number;
   /** A trial ends after so many claims. */
   readonly claimsMax?: number;
+  /** A stretch is at least so many claims: for a rung that holds tasks while the queue is filled again. */
+  readonly claimsAStretch?: number;
   /** Opens it on an empty place. */
   open(place: RungPlace): Promise<OpenRung>;
 }

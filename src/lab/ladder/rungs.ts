@@ -8,6 +8,7 @@ import { merged } from "./rungs/merged.ts";
 import { pipelined } from "./rungs/pipelined.ts";
 import { pipelinedBatch } from "./rungs/pipelined-batch.ts";
 import { product, productBatches } from "./rungs/product.ts";
+import { productWorker } from "./rungs/product-worker.ts";
 import { scan } from "./rungs/scan.ts";
 import { scanAll } from "./rungs/scan-all.ts";
 import { script } from "./rungs/script.ts";
@@ -29,6 +30,7 @@ export const RUNGS: readonly Rung[] = [
   fused,
   product,
   productBatches,
+  productWorker,
 ];
 
 /** What a rung's factors are over: its own choice, or the rung before. Undefined for the first. */

@@ -92,7 +92,7 @@ class Shift {
     const { depth, callers, seconds } = this.#load;
     const filler = new Filler(this.#opened, PRODUCT_QUEUE, this.#ledger);
     const atOnce = callers * this.#rung.batch;
-    const claims = stretchOf(depth, callers, this.#rung.batch);
+    const claims = Math.max(stretchOf(depth, callers, this.#rung.batch), this.#rung.claimsAStretch ?? 0);
     let [server, spentNs, clientUs] = [NO_WORK, 0, 0];
     while (spentNs < seconds * 1e9 && this.#claims < this.#claimsMax) {
       this.#signal.throwIfAborted();

@@ -29,6 +29,14 @@ export const product: Rung = productOf(1, "dibs", "fused");
 export const productBatches: Rung = productOf(100, "dibs-batches-of-100", "batches-of-100");
 
 async function open(place: RungPlace, batch: number): Promise<OpenRung> {
+  const product = await openProduct(place);
+  return { ...product, worker: () => workerOf(product.broker, batch) };
+}
+
+/** All of a rung but its workers. */
+export async function openProduct(
+  place: RungPlace,
+): Promise<Omit<OpenRung, "worker"> & { readonly broker: Broker }> {
   const storage = await RedisStorage.open({ ...linkOptionsOf(place), prefix: place.prefix });
   let roundTrips = 0;
   const broker = await Broker.open(
@@ -37,6 +45,7 @@ async function open(place: RungPlace, batch: number): Promise<OpenRung> {
     }),
   );
   return {
+    broker,
     async fill(tasks) {
       const outcomes = await storage.enqueue(
         PRODUCT_QUEUE,
@@ -45,7 +54,6 @@ async function open(place: RungPlace, batch: number): Promise<OpenRung> {
       const refused = outcomes.find(({ kind }) => kind !== "enqueued");
       if (refused !== undefined) throw new Error(`Filling the queue was answered "${refused.kind}"`);
     },
-    worker: () => workerOf(broker, batch),
     async unfinished() {
       const counts = (await storage.snapshot(PRODUCT_QUEUE))?.counts;
       return counts === undefined ? 0 : counts.scheduled + counts.ready + counts.leased;
