@@ -51,7 +51,13 @@ export const embeddedCycle: Benchmark = {
 
 async function run(options: RunOptions): Promise<Findings> {
   const batches = [1, 8, 32].map(brokerBatch);
-  const candidates = [...batches, engineBatch(32), callers("process"), callers("power"), bareFlush];
+  const candidates = [
+    ...batches,
+    engineBatch(32),
+    callers(CALLERS, "process"),
+    callers(CALLERS, "power"),
+    bareFlush,
+  ];
   const series = await runInterleaved(candidates, options);
   const named = (name: string) => seriesNamed(series, name);
   const rate = (name: string) => spreadOfSeries(named(name), perSecond);
@@ -87,7 +93,7 @@ async function run(options: RunOptions): Promise<Findings> {
 }
 
 /** One caller that moves `size` tasks a call through the broker. */
-function brokerBatch(size: number): Candidate {
+export function brokerBatch(size: number): Candidate {
   return {
     name: `batch ${size}`,
     async measure({ seconds }) {
@@ -155,17 +161,18 @@ function engineBatch(size: number): Candidate {
   };
 }
 
-/** Many callers at once, each with one task in its hands: what merging is for. */
-function callers(durability: Durability): Candidate {
+/** Callers at once, each with one task in its hands: what merging is for. */
+export function callers(count: number, durability: Durability): Candidate {
+  const name = count === 1 ? "1 caller" : `${count} callers`;
   return {
-    name: durability === "process" ? `${CALLERS} callers` : `${CALLERS} callers, ${durability}`,
+    name: durability === "process" ? name : `${name}, ${durability}`,
     async measure({ seconds }) {
       const { storage, broker, close } = await openScratchBroker(durability);
       const finished = measured(storage, async (ledger, claims) => {
         const startedAt = nowNs();
         const end = startedAt + seconds * 1e9;
         const counts = await Promise.all(
-          Array.from({ length: CALLERS }, () => oneCaller(broker, end, ledger, claims)),
+          Array.from({ length: count }, () => oneCaller(broker, end, ledger, claims)),
         );
         const operations = counts.reduce((sum, count) => sum + count, 0);
         return { seconds: (nowNs() - startedAt) / 1e9, operations };
@@ -194,7 +201,7 @@ async function oneCaller(broker: Broker, end: number, ledger: DeliveryLedger, cl
 }
 
 /** The disk alone: what every answer in power mode waits for. */
-const bareFlush: Candidate = {
+export const bareFlush: Candidate = {
   name: "bare flush",
   async measure({ seconds }) {
     const folder = await mkdtemp(join(tmpdir(), "dibs-bench-"));
