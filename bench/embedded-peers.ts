@@ -20,11 +20,9 @@ import {
 import { bareFlush, brokerBatch, callers } from "./embedded-cycle.ts";
 import { collectGarbage } from "./engine.ts";
 import { repeatFor } from "./loop.ts";
-import { openPlainJob, SqliteQueue, type Synchronous } from "./sqlite-queue.ts";
+import { PlainQueue, SqliteQueue, type Synchronous } from "./sqlite-queue.ts";
 
 const PAYLOADS = payloadPool();
-const PLAIN_TYPE = "bench";
-const [PENDING, PROCESSING] = [0, 1];
 
 /** What would one use instead, without a service, and how fast is that? */
 export const embeddedPeers: Benchmark = {
@@ -43,7 +41,7 @@ async function run(options: RunOptions): Promise<Findings> {
     [
       brokerBatch(1),
       sqlite(1, "NORMAL"),
-      plainJob,
+      plainQueue,
       brokerBatch(32),
       sqlite(32, "NORMAL"),
       callers(50, "process"),
@@ -67,7 +65,7 @@ async function run(options: RunOptions): Promise<Findings> {
     series,
     comparisons: [
       ...beside("batch 1", "better-sqlite3, batch 1"),
-      ...beside("batch 1", plainJob.name),
+      ...beside("batch 1", plainQueue.name),
       ...beside("batch 32", "better-sqlite3, batch 32"),
       ...beside("50 callers", "better-sqlite3, batch 1"),
       ...beside("1 caller, power", "better-sqlite3 FULL, batch 1"),
@@ -116,28 +114,27 @@ function sqlite(size: number, synchronous: Synchronous): Candidate {
   };
 }
 
-const plainJob: Candidate = {
+const plainQueue: Candidate = {
   name: "plainjob",
   measure: ({ seconds }) =>
     inFolder(async (file) => {
-      const queue = await openPlainJob(file);
-      const pending = () => queue.countJobs({ status: PENDING }) + queue.countJobs({ status: PROCESSING });
+      const queue = await PlainQueue.open(file);
       try {
-        return await measured(seconds, pending, (ledger, claims) => {
-          const added = queue.add(PLAIN_TYPE, nextPayload());
-          const startedAt = nowNs();
-          const marked = queue.getAndMarkJobAsProcessing(PLAIN_TYPE);
-          // What its own worker does next: the mark brings no payload.
-          const job = marked === undefined ? undefined : queue.getJobById(marked.id);
-          claims.record(nowNs() - startedAt);
-          if (marked === undefined || job === undefined)
-            throw new Error("plainjob found nothing in a full queue");
-          queue.markJobAsDone(marked.id);
-          ledger.enqueued(String(added.id));
-          ledger.claimed(String(marked.id));
-          ledger.completed(String(marked.id));
-          return 1;
-        });
+        return await measured(
+          seconds,
+          () => queue.pending(),
+          (ledger, claims) => {
+            const added = queue.enqueue(nextPayload());
+            const startedAt = nowNs();
+            const id = queue.claim();
+            claims.record(nowNs() - startedAt);
+            queue.complete(id);
+            ledger.enqueued(String(added));
+            ledger.claimed(String(id));
+            ledger.completed(String(id));
+            return 1;
+          },
+        );
       } finally {
         queue.close();
       }

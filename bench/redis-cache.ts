@@ -5,6 +5,7 @@ import { LatencyHistogram } from "../src/lab/histogram.ts";
 import { nowNs } from "../src/lab/nano-clock.ts";
 import { PAYLOAD_BYTES } from "../src/lab/payload.ts";
 import { ProcessObserver } from "../src/lab/process-observer.ts";
+import { Reader, type ReadLatencies } from "../src/lab/reader.ts";
 import {
   type Candidate,
   latencyNs,
@@ -19,7 +20,6 @@ import {
 } from "../src/lab/run.ts";
 import { RedisStorage } from "../src/storage/redis/redis-storage.ts";
 import type { TaskId } from "../src/task/ids.ts";
-import type { TaskState } from "../src/task/task.ts";
 import { collectGarbage, fill, QUEUE } from "./engine.ts";
 import { BenchRedis, freshPrefix, perOperation } from "./redis.ts";
 
@@ -101,7 +101,10 @@ function candidate(redis: BenchRedis, reads: number, mode: CacheMode): Candidate
       try {
         const ids: TaskId[] = [];
         await fill(storage, QUEUE, TASKS, (id) => ids.push(id as TaskId));
-        const callers = Array.from({ length: CALLERS }, (_, n) => new Caller(broker, ids, n, reads));
+        const callers = Array.from(
+          { length: CALLERS },
+          (_, n) => new Reader(broker, ids, n, { readsAWrite: reads, callers: CALLERS }),
+        );
         await all(callers, SETTLE_SECONDS);
         collectGarbage();
         const [observed, observer] = [await redis.observe(), ProcessObserver.start()];
@@ -134,59 +137,10 @@ function candidate(redis: BenchRedis, reads: number, mode: CacheMode): Candidate
   };
 }
 
-interface Latencies {
-  readonly read: LatencyHistogram;
-  readonly write: LatencyHistogram;
-}
-
-async function all(callers: readonly Caller[], seconds: number, latencies?: Latencies): Promise<number> {
+async function all(callers: readonly Reader[], seconds: number, latencies?: ReadLatencies): Promise<number> {
   const startedAt = nowNs();
   await Promise.all(callers.map((caller) => caller.go(startedAt + seconds * 1e9, latencies)));
   return (nowNs() - startedAt) / 1e9;
-}
-
-/** Writes tasks of its own and reads those of all, one call after the other. */
-class Caller {
-  readonly #broker: Broker;
-  readonly #ids: readonly TaskId[];
-  readonly #reads: number;
-  readonly #own: readonly TaskId[];
-  /** As this caller left them. */
-  readonly #states = new Map<TaskId, TaskState>();
-
-  constructor(broker: Broker, ids: readonly TaskId[], n: number, reads: number) {
-    this.#broker = broker;
-    this.#ids = ids;
-    this.#reads = reads;
-    this.#own = ids.filter((_, place) => place % CALLERS === n);
-    for (const id of this.#own) this.#states.set(id, "ready");
-  }
-
-  async go(until: number, latencies?: Latencies): Promise<void> {
-    for (let startedAt = nowNs(); startedAt < until; startedAt = nowNs()) {
-      await this.#write(oneOf(this.#own));
-      latencies?.write.record(nowNs() - startedAt);
-      for (let n = 0; n < this.#reads; n += 1) await this.#read(oneOf(this.#ids), latencies);
-    }
-  }
-
-  async #write(id: TaskId): Promise<void> {
-    const isCancelled = this.#states.get(id) === "cancelled";
-    const { state } = await (isCancelled ? this.#broker.requeue(id) : this.#broker.cancel(id));
-    this.#states.set(id, state);
-  }
-
-  async #read(id: TaskId, latencies: Latencies | undefined): Promise<void> {
-    const startedAt = nowNs();
-    const { state } = await this.#broker.get(id);
-    latencies?.read.record(nowNs() - startedAt);
-    const left = this.#states.get(id) ?? state;
-    if (state !== left) throw new Error(`Task ${id} was left ${left} and is read as ${state}`);
-  }
-}
-
-function oneOf<T>(values: readonly T[]): T {
-  return values[Math.floor(Math.random() * values.length)] as T;
 }
 
 async function cacheOf(broker: Broker): Promise<Readonly<Record<string, number>>> {

