@@ -95,6 +95,10 @@ export class SimulatedFile implements DiskFile {
     this.#disk.openFiles -= 1;
   }
 
+  closeRemoved(): void {
+    this.close();
+  }
+
   #beginSync(): ReadonlySet<Change> {
     const part = this.#disk.step("sync", this.#name);
     const covered = new Set(this.#inode.pending);

@@ -33,6 +33,7 @@ export class SmallDisk implements Disk {
       sync: () => file.sync(),
       syncNow: () => file.syncNow(),
       close: () => file.close(),
+      closeRemoved: () => file.closeRemoved(),
     };
   }
 

@@ -6,8 +6,8 @@ const BLOCKS_MAX = 64;
 
 interface Block {
   readonly bytes: Buffer;
-  /** How many bytes of the file it holds; the last block of a growing file is read again later. */
-  readonly filled: number;
+  /** How many bytes of the file it holds; what a growing file has beyond is read later. */
+  filled: number;
 }
 
 /**
@@ -19,7 +19,10 @@ interface Block {
 export class BlockCache {
   readonly #blocks = new Map<number, Block>();
 
-  /** The record of `length` bytes at `offset`: a buffer that must not be changed, and where it begins there. */
+  /**
+   * The record of `length` bytes at `offset`: a buffer that must not be changed, and where it begins there. Valid
+   * until the next call: buffers are used again, as fresh ones of this size are work for the garbage collector.
+   */
   read(segment: Segment, offset: number, length: number): { from: Buffer; at: number } {
     const { file } = segment;
     const block = Math.floor(offset / BLOCK);
@@ -27,14 +30,12 @@ export class BlockCache {
     if (at + length > BLOCK) return { from: readWhole(file, offset, length), at: 0 };
     const key = segment.number * 65_536 + block;
     let entry = this.#blocks.get(key);
-    if (entry === undefined || entry.filled < at + length) {
-      const bytes = Buffer.allocUnsafeSlow(BLOCK);
-      // Behind the last frame there may be zeros of the reserve: they are not content yet.
-      const filled = Math.min(file.read(bytes, block * BLOCK), segment.length - block * BLOCK);
-      entry = { bytes, filled };
-      if (entry.filled < at + length) throw new Error(`Expected ${length} bytes at offset ${offset}`);
-      this.#keep(key, entry);
-    }
+    if (entry === undefined) {
+      entry = { bytes: this.#buffer(), filled: 0 };
+      fill(entry, segment, block);
+      this.#blocks.set(key, entry);
+    } else if (entry.filled < at + length) fill(entry, segment, block);
+    if (entry.filled < at + length) throw new Error(`Expected ${length} bytes at offset ${offset}`);
     return { from: entry.bytes, at };
   }
 
@@ -43,15 +44,20 @@ export class BlockCache {
     for (const key of this.#blocks.keys()) if (Math.floor(key / 65_536) === segment) this.#blocks.delete(key);
   }
 
-  #keep(key: number, block: Block): void {
+  /** That of the oldest block, once there are as many as may be. */
+  #buffer(): Buffer {
+    if (this.#blocks.size < BLOCKS_MAX) return Buffer.allocUnsafeSlow(BLOCK);
+    const [key, oldest] = this.#blocks.entries().next().value as [number, Block];
     this.#blocks.delete(key);
-    this.#blocks.set(key, block);
-    if (this.#blocks.size <= BLOCKS_MAX) return;
-    for (const oldest of this.#blocks.keys()) {
-      this.#blocks.delete(oldest);
-      return;
-    }
+    return oldest.bytes;
   }
+}
+
+/** Reads what the file has of a block and the block has not. */
+function fill(entry: Block, { file, length }: Segment, block: number): void {
+  const count = file.read(entry.bytes.subarray(entry.filled), block * BLOCK + entry.filled);
+  // Behind the last frame there may be zeros of the reserve: they are not content yet.
+  entry.filled = Math.min(entry.filled + count, length - block * BLOCK);
 }
 
 function readWhole(file: DiskFile, offset: number, length: number): Buffer {

@@ -27,6 +27,8 @@ export interface DiskFile {
   sync(): Promise<void>;
   syncNow(): void;
   close(): void;
+  /** Closes a file that has been removed. Nobody waits for it: a disk takes its time to give the room back. */
+  closeRemoved(): void;
 }
 
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);

@@ -56,6 +56,7 @@ class HeldDisk extends MemoryDisk {
       truncate: (length) => file.truncate(length),
       syncNow: () => file.syncNow(),
       close: () => file.close(),
+      closeRemoved: () => file.closeRemoved(),
       sync,
     };
   }

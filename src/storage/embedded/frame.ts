@@ -9,7 +9,8 @@ import { crc32 } from "node:zlib";
  * the frame was written: recovery takes a hole above it for a torn tail, and one below it for corruption.
  */
 export const FRAME = { header: 32, magic: 0x73626944 } as const;
-const CHECKED_FROM = 12;
+/** The checksum covers the frame from here on. */
+export const CHECKED_FROM = 12;
 
 export const FRAME_KIND = {
   /** The records of one call. */

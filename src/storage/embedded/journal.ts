@@ -196,8 +196,8 @@ export class Journal {
     this.#blocks.forget(oldest.number);
     this.#bytes -= oldest.length;
     // A flush that is under way may still have the file in hand.
-    if (this.#syncing === undefined) oldest.file.close();
-    else void this.#syncing.catch(() => {}).then(() => oldest.file.close());
+    if (this.#syncing === undefined) oldest.file.closeRemoved();
+    else void this.#syncing.catch(() => {}).then(() => oldest.file.closeRemoved());
   }
 
   /** Writes and flushes the mark of an orderly end, and closes the files. */

@@ -90,4 +90,6 @@ class MemoryFile implements DiskFile {
   syncNow(): void {}
 
   close(): void {}
+
+  closeRemoved(): void {}
 }

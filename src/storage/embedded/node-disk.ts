@@ -1,4 +1,5 @@
 import {
+  close,
   closeSync,
   fdatasync,
   fdatasyncSync,
@@ -107,5 +108,11 @@ class NodeFile implements DiskFile {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  /** On another thread: the last close of a removed file frees its blocks, on ext4 8 to 12 ms for 32 MiB. */
+  closeRemoved(): void {
+    // What fails here was about a file that is gone.
+    close(this.#fd, () => {});
   }
 }

@@ -80,6 +80,16 @@ describe("sorted slots", () => {
     expect(due).toEqual(ordered.filter((e) => e.key <= 3).map((e) => e.slot));
   });
 
+  it("give up any entry among thousands, wherever it stands", () => {
+    for (let gone = 0; gone < 2_000; gone += 1) {
+      if (gone % 256 > 2 && gone % 97 !== 0) continue;
+      const sorted = new SortedSlots(false);
+      for (let i = 0; i < 2_000; i += 1) sorted.add(i, 0, i);
+      sorted.remove(gone, 0);
+      expect(everything(sorted)).toEqual(Array.from({ length: 1_999 }, (_, i) => (i < gone ? i : i + 1)));
+    }
+  });
+
   it("put a release before all others, again and again", () => {
     const sorted = new SortedSlots(false);
     for (let i = 0; i < 2_000; i += 1) sorted.add(i, 0, i);

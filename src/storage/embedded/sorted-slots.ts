@@ -201,6 +201,9 @@ export class SortedSlots {
   #chunkFor(key: number, tie: number): number {
     let low = 0;
     let high = this.#chunks.length - 1;
+    // A claim takes from the front, however many chunks there are behind.
+    const second = this.#chunks[1];
+    if (second !== undefined && this.#compare(second, second.start, key, tie) > 0) return 0;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
       const chunk = this.#chunks[middle] as Chunk;

@@ -138,6 +138,8 @@ class FrozenFile implements DiskFile {
   /** Many open and close a file; it is the disk that ends it. */
   close(): void {}
 
+  closeRemoved(): void {}
+
   end(): void {
     closeSync(this.#fd);
   }
