@@ -6,6 +6,7 @@ import type { RunOptions } from "../src/lab/run.ts";
 import { embeddedClaim } from "./embedded-claim.ts";
 import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
+import { embeddedMemory } from "./embedded-memory.ts";
 import { embeddedSnapshots } from "./embedded-snapshots.ts";
 import { httpClaim } from "./http-claim.ts";
 import { httpOpenLoop } from "./http-open-loop.ts";
@@ -27,6 +28,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedClaim,
   embeddedCycle,
   embeddedDepth,
+  embeddedMemory,
   embeddedSnapshots,
   httpClaim,
   httpOpenLoop,

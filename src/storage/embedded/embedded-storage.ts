@@ -37,6 +37,7 @@ import { list } from "./list.ts";
 import { Loader } from "./loader.ts";
 import type { FolderLock } from "./lock.ts";
 import { bootId } from "./lock-record.ts";
+import { defaultMemoryBytesMax, type MemoryUse } from "./memory.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { readMoveMark, writeMoveMark } from "./move-mark.ts";
 import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
@@ -127,11 +128,13 @@ export class EmbeddedStorage implements MovableStorage {
     const disk = options.disk ?? (folder === undefined ? new MemoryDisk() : new NodeDisk(folder));
     const durability =
       options.disk === undefined && folder === undefined ? "none" : (options.durability ?? "process");
+    const memoryBytesMax = options.memoryBytesMax ?? defaultMemoryBytesMax();
     const engine = new Engine(disk, {
       clock: options.clock ?? steadyClock(),
       durability,
       tasksMax: options.tasksMax ?? DEFAULTS.tasksMax,
-      cacheBytesMax: options.cacheBytesMax ?? DEFAULTS.cacheBytesMax,
+      memoryBytesMax,
+      cacheBytesMax: options.cacheBytesMax ?? Math.min(DEFAULTS.cacheBytesMax, memoryBytesMax / 8),
       segmentBytes: options.segmentBytes ?? DEFAULTS.segmentBytes,
       reserveBytes: options.reserveBytes ?? DEFAULTS.reserveBytes,
       bootId: options.bootId ?? bootId(),
@@ -308,6 +311,12 @@ export class EmbeddedStorage implements MovableStorage {
   /** Nobody else: the lock sees to that. */
   async otherUsers(): Promise<number> {
     return 0;
+  }
+
+  /** What the tasks, keys and queues take, and the bound at which enqueues are refused. */
+  get memory(): MemoryUse & { readonly bytesMax: number } {
+    const { memory, options } = this.#engine;
+    return { ...memory.use, bytesMax: options.memoryBytesMax };
   }
 
   trouble(): Trouble | undefined {

@@ -7,6 +7,7 @@ import { FenceBlocks } from "./fence-blocks.ts";
 import type { FrameWriter } from "./frame.ts";
 import { type Keyed, keepKeyOnly, rememberKey } from "./idempotency.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
+import { Memory } from "./memory.ts";
 import { QueueState } from "./queue-state.ts";
 import { RecentTasks } from "./recent-tasks.ts";
 import {
@@ -25,6 +26,8 @@ export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
   readonly clock: Clock;
   /** Bound on tasks in memory, finished ones included. */
   readonly tasksMax: number;
+  /** Bound on what tasks, keys and queues take, bytes. */
+  readonly memoryBytesMax: number;
   /** Bound on the bytes of immutable records kept on the heap. */
   readonly cacheBytesMax: number;
   readonly bootId: string;
@@ -42,6 +45,7 @@ export class Engine {
   readonly clock: Clock;
   readonly table = new TaskTable();
   readonly queues: QueueState[] = [];
+  readonly memory = new Memory(this.table, this.queues);
   readonly journal: Journal;
   readonly fences: FenceBlocks;
   readonly options: EngineOptions;
@@ -73,7 +77,7 @@ export class Engine {
 
   /** A queue that is not known yet; {@link addQueue} makes it known once it is in the journal. */
   newQueue(name: QueueName): QueueState {
-    return new QueueState(this.queues.length, name, this.table);
+    return new QueueState(this.queues.length, name, this.table, this.memory);
   }
 
   addQueue(queue: QueueState): void {

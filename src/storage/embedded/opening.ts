@@ -19,7 +19,16 @@ export interface EmbeddedOptions {
    * answer that the queue is full, before the process runs out of memory.
    */
   readonly tasksMax?: number;
-  /** Bound on the heap for payloads of recent tasks, bytes; default 32 MiB. Older ones are read back. */
+  /**
+   * Bound on what tasks, remembered idempotency keys and queues take of memory, bytes, as the engine counts it;
+   * default half of what the heap of this process may grow to. Too large for the heap, and the process dies of it;
+   * too small, and enqueues answer early that the queue is full. What makes room goes on either way.
+   */
+  readonly memoryBytesMax?: number;
+  /**
+   * Bound on the heap for payloads of recent tasks, bytes; default 32 MiB, and no more than an eighth of the bound
+   * above. Older ones are read back.
+   */
   readonly cacheBytesMax?: number;
   /** Size of a journal segment, bytes; default 32 MiB. Smaller gives disk space back in smaller pieces. */
   readonly segmentBytes?: number;
