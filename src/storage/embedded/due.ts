@@ -16,7 +16,7 @@ export function promoteDue(engine: Engine, queue: QueueState, limit: number): Pr
     const status = engine.table.status(slot);
     latenessMs.push(now - status.runAt);
     const { runAt } = status;
-    toReadyTail(queue, step, slot, status, now, engine.details(slot));
+    toReadyTail(queue, step, slot, status, now, engine.history(slot));
     // It became ready now, but it has waited since its time: the wait is measured from there.
     status.runAt = runAt;
   }
@@ -33,7 +33,7 @@ export function reapExpired(engine: Engine, queue: QueueState, limit: number): R
   const reaped: { id: ReturnType<Engine["idOf"]>; state: "ready" | "dead" }[] = [];
   for (const slot of slots) {
     const status = engine.table.status(slot);
-    const details = withFailure(status, engine.details(slot), now, LEASE_EXPIRED);
+    const details = withFailure(status, engine.history(slot), now, LEASE_EXPIRED);
     status.flags = FLAG.history;
     const state = status.attempt >= engine.table.maxAttempts.get(slot) ? "dead" : "ready";
     if (state === "dead") toFinished(queue, step, slot, status, "dead", now, details);

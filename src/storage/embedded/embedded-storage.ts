@@ -42,7 +42,14 @@ import { MemoryDisk } from "./memory-disk.ts";
 import { readMoveMark, writeMoveMark } from "./move-mark.ts";
 import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
 import { NodeDisk } from "./node-disk.ts";
-import { type EmbeddedOptions, folderOf, inFolder, refuseUnlessWhole, takeLock } from "./opening.ts";
+import {
+  type EmbeddedOptions,
+  folderOf,
+  inFolder,
+  passedOver,
+  refuseUnlessWhole,
+  takeLock,
+} from "./opening.ts";
 import { prune, purge } from "./prune.ts";
 import type { QueueState } from "./queue-state.ts";
 import { writeBoot } from "./records.ts";
@@ -140,6 +147,8 @@ export class EmbeddedStorage implements MovableStorage {
       bootId: options.bootId ?? bootId(),
       fenceBlock: options.fenceBlock ?? DEFAULTS.fenceBlock,
       onBroken: onTrouble,
+      // No trouble of the store: where that shows, servers are sent no more work, and all other tasks can be worked on.
+      onUnreadable: (id, error) => options.onTrouble?.(passedOver(id, error, folder)),
     });
     const loader = new Loader(engine);
     const recovered = recover(disk, (segment, content, at) => loader.replay(segment, content, at), {
@@ -187,6 +196,7 @@ export class EmbeddedStorage implements MovableStorage {
       const step = new Step(this.#engine, state);
       const reply = planClaim(this.#engine, state, asks, step);
       step.commit(true);
+      refuseUnlessReadable(this.#engine, reply);
       return reply;
     });
   }
@@ -368,6 +378,11 @@ export class EmbeddedStorage implements MovableStorage {
       return Promise.reject(error);
     }
   }
+}
+
+/** A claim that finds nothing because nothing can be read must not look like one in an empty queue. */
+function refuseUnlessReadable({ unreadable }: Engine, { grants }: ClaimReply): void {
+  if (unreadable.isFull && grants.every((grant) => grant.length === 0)) throw unreadable.error;
 }
 
 function diskFull(): StorageUnavailableError {

@@ -1,13 +1,14 @@
 import type { TaskId } from "../../task/ids.ts";
 import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
-import { type Engine, newTask } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { findKey } from "./idempotency.ts";
 import type { QueueState, RememberedKey } from "./queue-state.ts";
 import { newStatus, type TaskConstants } from "./records.ts";
 import { Room } from "./room.ts";
 import { Step } from "./step.ts";
 import { idWords } from "./task-table.ts";
+import { newTask } from "./task-view.ts";
 
 /** Adds tasks: ready at the tail, scheduled when their time has not come, or found by their key (I8). */
 export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTask[]): EnqueueOutcome[] {

@@ -33,6 +33,8 @@ function move(
     if (slot === -1) return { kind: "not-found" };
     const { state } = step.statusOf(slot);
     if (!isMovable(state)) return { kind: "wrong-state", state };
+    // Read first: the answer shows the task, and one that cannot be shown must not be moved.
+    engine.constants(slot);
     plan(engine, queue, slot, step);
     return slot;
   });
@@ -45,7 +47,7 @@ function move(
 function planCancel(engine: Engine, queue: QueueState, slot: number, step: Step): void {
   const status = engine.table.status(slot);
   status.flags &= FLAG.history;
-  toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.details(slot)));
+  toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.history(slot)));
 }
 
 /** Requeues dead tasks, oldest first. */
@@ -63,7 +65,7 @@ function planRequeue(engine: Engine, queue: QueueState, slot: number, step: Step
   status.attempt = 0;
   status.releases = 0;
   status.flags &= FLAG.history;
-  toReadyTail(queue, step, slot, status, engine.clock.now(), historyOf(engine.details(slot)));
+  toReadyTail(queue, step, slot, status, engine.clock.now(), historyOf(engine.history(slot)));
 }
 
 /** Releases leased tasks without a token; the holder gets `lease_lost` at its next call. */

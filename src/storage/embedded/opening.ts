@@ -1,7 +1,9 @@
 import type { Clock } from "../../clock.ts";
 import { DibsError, StorageUnavailableError } from "../../task/errors.ts";
+import type { TaskId } from "../../task/ids.ts";
 import { refuseMidMove } from "../move-mark.ts";
-import type { Disk } from "./disk.ts";
+import { remedyOf } from "./care/remedy.ts";
+import { type Disk, ReadError } from "./disk.ts";
 import type { Durability } from "./journal.ts";
 import { FolderLock } from "./lock.ts";
 import { readMoveMark } from "./move-mark.ts";
@@ -66,11 +68,27 @@ export async function refuseUnlessWhole(options: EmbeddedOptions): Promise<void>
   if (folder !== undefined && options.midMove !== true) refuseMidMove(await readMoveMark(folder), folder);
 }
 
+/** Of a served folder: a task that claims pass over, and what an operator does. */
+export function passedOver(id: TaskId, error: Error, folder: string | undefined): StorageUnavailableError {
+  const remedy = folder === undefined ? "" : `\n${remedyOf(folder)}`;
+  return new StorageUnavailableError(
+    `Task ${id} is passed over by claims until it can be read: ${error.message}. All else goes on. Stop the server when it suits you, as its next start refuses a folder that it cannot read.${remedy}`,
+    { cause: error },
+  );
+}
+
 /** What failed at the opening, with the folder: the system says "not a directory", and not of what. */
 export function inFolder(error: unknown, folder: string | undefined): unknown {
   if (folder === undefined) return error;
   if (error instanceof CorruptJournalError) return error.inFolder(folder);
   if (error instanceof DibsError) return error;
+  if (error instanceof ReadError) {
+    const { file, offset } = error;
+    return new StorageUnavailableError(
+      `Cannot open the folder ${folder}: ${error.message}\n${remedyOf(folder)}`,
+      { details: { folder, file, offset }, cause: error },
+    );
+  }
   return new StorageUnavailableError(`Cannot open the folder ${folder}: ${(error as Error).message}`, {
     details: { folder },
     cause: error,

@@ -1,6 +1,6 @@
 import { DibsError } from "../../task/errors.ts";
 import { remedyOf } from "./care/remedy.ts";
-import { type Disk, type DiskFile, isDiskFull } from "./disk.ts";
+import { type Disk, type DiskFile, isDiskFull, ReadError } from "./disk.ts";
 import { FRAME, FRAME_KIND, type Frame, readFrame } from "./frame.ts";
 import { RECORD, read } from "./records.ts";
 import {
@@ -101,7 +101,7 @@ export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Re
   let done = 0;
   let gone = all.slice(numbers.length);
   for (const [index, number] of numbers.entries()) {
-    const content = contentOf(disk, number, sizes[index] as number);
+    const content = trustedContent(disk, number, sizes[index] as number);
     const end = replaySegment(number, content, scan, replay);
     const isWhole = end > 0 && isZero(content, end);
     if (!isWhole) judgeHole(disk, { number, content, end }, all.slice(index + 1), scan, options.bootId);
@@ -226,7 +226,7 @@ function highestBehind(
     }
   };
   look(content, end);
-  for (const number of later) look(contentOf(disk, number, sizeOf(disk, number)), 0);
+  for (const number of later) look(trustedContent(disk, number, sizeOf(disk, number)), 0);
   return result;
 }
 
@@ -326,6 +326,16 @@ function sizeOf(disk: Disk, number: number): number {
     return file.size();
   } finally {
     file.close();
+  }
+}
+
+/** What the disk cannot read may have been flushed: that is damage, wherever it is. */
+function trustedContent(disk: Disk, number: number, size: number): Buffer {
+  try {
+    return contentOf(disk, number, size);
+  } catch (error) {
+    if (!(error instanceof ReadError)) throw error;
+    throw new CorruptJournalError(error.file, error.offset, `the disk cannot read it (${error.code})`);
   }
 }
 

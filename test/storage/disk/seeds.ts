@@ -11,7 +11,7 @@ const FEW_RUNS = 20;
 export const CALLS = 32;
 
 /** What can go wrong at one operation of the disk. */
-export const DISASTERS = ["kill", "power cut", "flipped bit", "error", "full disk"] as const;
+export const DISASTERS = ["kill", "power cut", "flipped bit", "error", "full disk", "bad sector"] as const;
 export type Disaster = (typeof DISASTERS)[number];
 
 export function isTurnOf(disaster: Disaster, seed: number, operation: number): boolean {

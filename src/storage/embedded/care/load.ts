@@ -19,6 +19,7 @@ export function readingEngine(): Engine {
     bootId: bootId(),
     fenceBlock: 1,
     onBroken: () => {},
+    onUnreadable: () => {},
   });
 }
 
