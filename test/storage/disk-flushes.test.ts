@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../src/clock.ts";
 import { aTask, completed, QUEUE, tasks } from "../../src/storage/contract/builders.ts";
+import { CorruptJournalError } from "../../src/storage/embedded/corrupt-journal.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
 import type { Durability } from "../../src/storage/embedded/journal.ts";
-import { CorruptJournalError } from "../../src/storage/embedded/recover.ts";
 import { segmentName, segmentNumbers } from "../../src/storage/embedded/segment.ts";
 import { StorageUnavailableError } from "../../src/task/errors.ts";
 import { SimulatedDisk, seeded } from "./simulated-disk.ts";

@@ -3,11 +3,11 @@ import { DibsError, StorageUnavailableError } from "../../task/errors.ts";
 import type { TaskId } from "../../task/ids.ts";
 import { refuseMidMove } from "../move-mark.ts";
 import { remedyOf } from "./care/remedy.ts";
+import { CorruptJournalError } from "./corrupt-journal.ts";
 import { type Disk, ReadError } from "./disk.ts";
 import type { Durability } from "./journal.ts";
 import { FolderLock } from "./lock.ts";
 import { readMoveMark } from "./move-mark.ts";
-import { CorruptJournalError } from "./recover.ts";
 
 export interface EmbeddedOptions {
   /** Where the journal lies; made when it is not there. Absent, or with durability `none`: all in memory. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CorruptJournalError } from "../../../src/storage/embedded/corrupt-journal.ts";
 import type { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
-import { CorruptJournalError } from "../../../src/storage/embedded/recover.ts";
 import { DibsError, StorageUnavailableError } from "../../../src/task/errors.ts";
 import { SimulatedDisk, seeded } from "../simulated-disk.ts";
 import { fingerprint } from "../workload.ts";

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../../src/clock.ts";
 import { aTask, completed, QUEUE, tasks } from "../../../src/storage/contract/builders.ts";
+import { CorruptJournalError } from "../../../src/storage/embedded/corrupt-journal.ts";
 import { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
-import { CorruptJournalError } from "../../../src/storage/embedded/recover.ts";
 import { segmentName } from "../../../src/storage/embedded/segment.ts";
 import { type Operation, SimulatedDisk, seeded } from "../simulated-disk.ts";
 import { fingerprint } from "../workload.ts";

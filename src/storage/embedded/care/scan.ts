@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
+import { refuseNewerFormat } from "../corrupt-journal.ts";
 import { FRAME, type Frame, readFrame } from "../frame.ts";
 import { RECORD, read } from "../records.ts";
-import { refuseNewerFormat } from "../recover.ts";
 import { checkHeader, SEGMENT_HEADER, segmentName } from "../segment.ts";
 import type { FrozenDisk } from "./frozen-disk.ts";
 import { recordFault } from "./record-check.ts";

@@ -1,6 +1,6 @@
 import { TASK_STATES, type TaskState } from "../../../task/task.ts";
+import { CorruptJournalError } from "../corrupt-journal.ts";
 import type { Engine } from "../engine.ts";
-import { CorruptJournalError } from "../recover.ts";
 import { FrozenDisk } from "./frozen-disk.ts";
 import { brokenInvariants } from "./invariants.ts";
 import { type Loaded, loadFrozen } from "./load.ts";
