@@ -148,8 +148,10 @@ describe("a flush", () => {
       disk.room = 0;
       const left = disk.afterKill();
       simulated.dead = true;
-      const seen = await fingerprint(await open(left, { durability: "power", reserveBytes: 4_096 }));
+      const next = await open(left, { durability: "power", reserveBytes: 4_096 });
+      // Before anything is asked: compaction is in a hurry on a full disk, and would write and flush it all again.
       const cut = left.simulated.afterPowerCut(seeded(seed));
+      const seen = await fingerprint(next);
 
       expect(await fingerprint(await open(cut, { bootId: "boot-2" })), `seed ${seed}`).toBe(seen);
     }

@@ -8,7 +8,7 @@ import { fingerprint } from "../workload.ts";
 import { Account } from "./account.ts";
 import { engineTimers } from "./engine-timers.ts";
 import { openDisk, type Play, Run } from "./run.ts";
-import { CALLS, forEachSeed, isTurnOf, LIMIT_MS } from "./seeds.ts";
+import { CALLS, forEachSeed, isTurnOfRead, LIMIT_MS } from "./seeds.ts";
 
 beforeEach(() => engineTimers.take());
 afterEach(() => engineTimers.giveBack());
@@ -80,7 +80,7 @@ describe("when a sector cannot be read any more", () => {
         tally.runs += 1;
         tally.reads += sound.disk.reads;
         for (let read = 1; read <= sound.disk.reads; read += 1) {
-          if (!isTurnOf("bad sector", seed, read)) continue;
+          if (!isTurnOfRead(seed, read)) continue;
           const reading = new Reading(run);
           reading.disk.badSector = { read, part: seeded(seed * 17 + read)() };
           await reading.toEnd();
@@ -115,7 +115,7 @@ describe("when a sector cannot be read any more", () => {
         engineTimers.forget();
         tally.starts += 1;
         for (let read = 1; read <= sound.reads; read += 1) {
-          if (!isTurnOf("bad sector", seed, read)) continue;
+          if (!isTurnOfRead(seed, read)) continue;
           const left = disk.afterKill();
           left.badSector = { read, part: seeded(seed * 19 + read)() };
           const before = contentsOf(left);

@@ -11,12 +11,17 @@ const FEW_RUNS = 20;
 export const CALLS = 32;
 
 /** What can go wrong at one operation of the disk. */
-export const DISASTERS = ["kill", "power cut", "flipped bit", "error", "full disk", "bad sector"] as const;
+export const DISASTERS = ["kill", "power cut", "flipped bit", "error", "full disk"] as const;
 export type Disaster = (typeof DISASTERS)[number];
 
 export function isTurnOf(disaster: Disaster, seed: number, operation: number): boolean {
   if (RUNS <= FEW_RUNS) return true;
   return DISASTERS[(seed + operation) % DISASTERS.length] === disaster;
+}
+
+/** The same for what goes wrong at one of the reads, of which there are about as many. */
+export function isTurnOfRead(seed: number, read: number): boolean {
+  return RUNS <= FEW_RUNS || (seed + read) % DISASTERS.length === 0;
 }
 
 /** Tries all seeds, and says which one failed. */
