@@ -5,7 +5,7 @@ import type { ClaimAsk, ClaimReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import { PRIORITIES, type QueueState } from "./queue-state.ts";
 import { UnreadableRecordError } from "./read-record.ts";
-import type { Step, Transition } from "./step.ts";
+import { Step, type Transition } from "./step.ts";
 import { FLAG, type TaskStatus } from "./task-table.ts";
 import { claimedTask } from "./task-view.ts";
 
@@ -13,6 +13,20 @@ import { claimedTask } from "./task-view.ts";
 interface Candidate {
   readonly slot: number;
   readonly planned: Transition | undefined;
+}
+
+/** Leases ready tasks to those who ask. */
+export function claim(engine: Engine, queue: QueueState, asks: readonly ClaimAsk[]): ClaimReply {
+  const step = new Step(engine, queue);
+  const reply = planClaim(engine, queue, asks, step);
+  step.commit(true);
+  refuseUnlessReadable(engine, reply);
+  return reply;
+}
+
+/** A claim that finds nothing because nothing can be read must not look like one in an empty queue. */
+function refuseUnlessReadable({ unreadable }: Engine, { grants }: ClaimReply): void {
+  if (unreadable.isFull && grants.every((grant) => grant.length === 0)) throw unreadable.error;
 }
 
 /**

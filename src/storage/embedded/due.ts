@@ -1,4 +1,4 @@
-import type { PromoteReply, ReapReply } from "../storage.ts";
+import type { DueQueue, PromoteReply, ReapReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
@@ -42,4 +42,14 @@ export function reapExpired(engine: Engine, queue: QueueState, limit: number): R
   }
   step.commit(true);
   return { reaped, more: (queue.leased.firstKey() ?? Infinity) <= now };
+}
+
+/** Up to `limit` queues by the time at which their next scheduled task or lease comes due, soonest first. */
+export function nextDue(engine: Engine, limit: number): DueQueue[] {
+  const due: DueQueue[] = [];
+  for (const queue of engine.queues) {
+    const at = queue.dueAt();
+    if (at !== undefined) due.push({ queue: queue.name, at });
+  }
+  return due.sort((a, b) => a.at - b.at).slice(0, limit);
 }

@@ -1,13 +1,21 @@
 import type { TaskId } from "../../task/ids.ts";
+import type { QueueSnapshot } from "../../task/queue.ts";
 import { isFinished, type TaskState } from "../../task/task.ts";
-import type { ForceReleaseOutcome, MoveOutcome, RequeueDeadReply } from "../storage.ts";
+import type { ForceReleaseOutcome, MoveOutcome, QueueChange, RequeueDeadReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
 import { FLAG } from "./task-table.ts";
 import { historyOf, release, toFinished, toReadyTail } from "./transitions.ts";
 
-/** What an operator does to tasks by id. */
+/** What an operator does to tasks by id, and to their queue. */
+
+export function configure(engine: Engine, queue: QueueState, change: QueueChange): QueueSnapshot {
+  const step = new Step(engine, queue);
+  step.configure(change);
+  step.commit(true);
+  return queue.snapshot();
+}
 
 export function cancel(engine: Engine, queue: QueueState, ids: readonly TaskId[]): MoveOutcome[] {
   return move(engine, queue, ids, (state) => !isFinished(state), planCancel);
