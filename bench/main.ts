@@ -6,6 +6,7 @@ import type { RunOptions } from "../src/lab/run.ts";
 import { embeddedClaim } from "./embedded-claim.ts";
 import { embeddedCycle } from "./embedded-cycle.ts";
 import { embeddedDepth } from "./embedded-depth.ts";
+import { embeddedMemory } from "./embedded-memory.ts";
 import { embeddedPeers } from "./embedded-peers.ts";
 import { embeddedSnapshots } from "./embedded-snapshots.ts";
 import { httpClaim } from "./http-claim.ts";
@@ -28,6 +29,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   embeddedClaim,
   embeddedCycle,
   embeddedDepth,
+  embeddedMemory,
   embeddedPeers,
   embeddedSnapshots,
   httpClaim,

@@ -102,6 +102,19 @@ export function wholeNumber(min: number, max: number): Reader<number> {
   };
 }
 
+/** A whole number, or `auto`: the program finds one that fits. */
+export function autoOrWholeNumber(min: number, max: number): Reader<number | "auto"> {
+  const read = wholeNumber(min, max);
+  return (given, field) => {
+    if (given.value === "auto") return "auto";
+    try {
+      return read(given, field);
+    } catch {
+      throw refused(given, field, `auto, or a whole number from ${min} to ${max}`, given.value);
+    }
+  };
+}
+
 export function oneOf<const T extends string>(words: readonly T[]): Reader<T> {
   return (given, field) => {
     if ((words as readonly unknown[]).includes(given.value)) return given.value as T;

@@ -51,6 +51,7 @@ describe("readConfig", () => {
       logLevel: "info",
       payloadBytesMax: 1_048_576,
       tasksMax: 10_000_000,
+      memoryBytesMax: "auto",
       url: "http://127.0.0.1:4510",
       token: undefined,
     });
@@ -107,6 +108,7 @@ describe("readConfig", () => {
       logLevel: ["silent", "silent"],
       payloadBytesMax: ["1024", 1024],
       tasksMax: ["5", 5],
+      memoryBytesMax: ["1048576", 1_048_576],
       url: ["https://dibs.example", "https://dibs.example"],
       token: ["secret", "secret"],
     } as const;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import stripJsonComments from "strip-json-comments";
 import {
+  autoOrWholeNumber,
   ConfigError,
   type Durability,
   type Given,
@@ -55,6 +56,8 @@ export interface Config {
   readonly payloadBytesMax: number;
   /** Bound on the tasks that the embedded store keeps in memory, over all queues and states. */
   readonly tasksMax: number;
+  /** Bound on what its tasks and idempotency keys take of memory; `auto` goes by the heap of the process. */
+  readonly memoryBytesMax: number | "auto";
   /** The server that the client commands talk to. */
   readonly url: string;
   readonly token: string | undefined;
@@ -92,6 +95,7 @@ const SETTINGS: { readonly [Name in SettingName]: Setting<Config[Name]> } = {
   logLevel: { read: oneOf(LOG_LEVELS), fallback: "info" },
   payloadBytesMax: { read: wholeNumber(1, LIMITS.bodyBytesMax), fallback: LIMITS.payloadBytesMax },
   tasksMax: { read: wholeNumber(1, 100_000_000), fallback: 10_000_000 },
+  memoryBytesMax: { read: autoOrWholeNumber(2 ** 20, 2 ** 40), fallback: "auto" },
   url: { read: readUrl, fallback: "http://127.0.0.1:4510" },
   token: { read: readToken, fallback: undefined },
 };
@@ -182,6 +186,11 @@ export function tlsOf(config: Config): { ca?: string; cert?: string; key?: strin
   return Object.keys(tls).length === 0 ? undefined : tls;
 }
 
+/** The bound on memory as the embedded engine's option: left out, it finds one. */
+export function memoryBoundOf({ memoryBytesMax }: Config): { memoryBytesMax?: number } {
+  return memoryBytesMax === "auto" ? {} : { memoryBytesMax };
+}
+
 /** The environment for a command run for a task: this process's own, and `extra`. */
 export function childEnvironment(extra: Environment): Environment {
   return { ...process.env, ...extra };
@@ -212,6 +221,7 @@ function resolve(given: ReadonlyMap<SettingName, Given>): Config {
     logLevel: read("logLevel"),
     payloadBytesMax: read("payloadBytesMax"),
     tasksMax: read("tasksMax"),
+    memoryBytesMax: read("memoryBytesMax"),
     url: read("url"),
     token: read("token"),
   };

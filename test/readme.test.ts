@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readConfig, SETTING_NAMES, variableOf } from "../src/config.ts";
+import { COST } from "../src/storage/embedded/memory.ts";
 import { LIMITS } from "../src/task/limits.ts";
 import { DEFAULT_QUEUE_CONFIG } from "../src/task/queue.ts";
 import { ServerProcess } from "./command.ts";
@@ -230,6 +231,10 @@ describe("the README's facts", () => {
         [
           "tasks in a store",
           "10 million (`DIBS_TASKS_MAX`), about 1.3 GB of memory; then enqueue says `queue_full`",
+        ],
+        [
+          "memory for tasks and idempotency keys",
+          `half of what the process's heap may grow to (\`DIBS_MEMORY_BYTES_MAX\`), counting ${COST.task} bytes a task and ${COST.key} and its text a key; then enqueue says \`queue_full\``,
         ],
       ]),
     );

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import {
   aClaim,
   anEnqueue,
@@ -8,9 +8,33 @@ import {
   openedAtRest,
   RENDERS,
 } from "../../test/broker/opened.ts";
+import { EmbeddedStorage } from "../storage/embedded/embedded-storage.ts";
 import { IdempotencyConflictError, PayloadTooLargeError, QueueFullError } from "../task/errors.ts";
 import { parseTaskId, queueOf, type TaskId } from "../task/ids.ts";
 import type { Task } from "../task/task.ts";
+import { Broker } from "./broker.ts";
+
+describe("an enqueue into a store at its bound on memory", () => {
+  it("is refused as queue_full, with the bound, what is taken and by what", async () => {
+    const broker = await Broker.open(await EmbeddedStorage.open({ memoryBytesMax: 6_500 }));
+    onTestFinished(() => broker.close());
+    await broker.enqueue(anEnqueue({ idempotencyKey: "k" }));
+
+    const refusal = await broker.enqueue(anEnqueue()).catch((error: unknown) => error);
+
+    expect(refusal).toBeInstanceOf(QueueFullError);
+    expect((refusal as QueueFullError).message).toBe(
+      "The store is full: 1 tasks and 1 idempotency keys of all queues, those of removed tasks included, take about 6501 bytes of memory, the limit is 6500 (memoryBytesMax)",
+    );
+    expect((refusal as QueueFullError).details).toEqual({
+      queue: EMAILS,
+      tasks: 1,
+      keys: 1,
+      memoryBytes: 6_501,
+      limit: 6_500,
+    });
+  });
+});
 
 describe("an enqueue", () => {
   it("answers the task under a new id of its queue, with the queue's configuration filled in", async () => {

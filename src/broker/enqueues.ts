@@ -131,6 +131,8 @@ export class EnqueueCall implements MergedCall<readonly EnqueueOutcome[]> {
         return queueFull(this.#line.queue, outcome);
       case "store-full":
         return storeFull(this.#line.queue, outcome);
+      case "memory-full":
+        return memoryFull(this.#line.queue, outcome);
       default:
         return assertNever(outcome);
     }
@@ -172,5 +174,12 @@ function storeFull(queue: QueueName, { tasks, limit }: OutcomeOf<"store-full">):
   return new QueueFullError(
     `The store is full: ${tasks} tasks of all queues, finished ones included, the limit is ${limit}`,
     { details: { queue, tasks, limit } },
+  );
+}
+
+function memoryFull(queue: QueueName, { tasks, keys, bytes, limit }: OutcomeOf<"memory-full">): DibsError {
+  return new QueueFullError(
+    `The store is full: ${tasks} tasks and ${keys} idempotency keys of all queues, those of removed tasks included, take about ${bytes} bytes of memory, the limit is ${limit} (memoryBytesMax)`,
+    { details: { queue, tasks, keys, memoryBytes: bytes, limit } },
   );
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError } from "commander";
-import { type Config, tlsOf } from "../config.ts";
+import { type Config, memoryBoundOf, tlsOf } from "../config.ts";
 import type { Look } from "../lab/doctor/diagnosis.ts";
 import type { Target } from "../lab/doctor/doctor.ts";
 import { worse } from "../lab/doctor/finding.ts";
@@ -62,6 +62,7 @@ export function addDoctor(dibs: Command): void {
       "redisTlsCert",
       "redisTlsKey",
       "tasksMax",
+      "memoryBytesMax",
     ]),
     [
       "dibs doctor",
@@ -150,7 +151,7 @@ function targetOf(place: string | undefined, config: Config): Target {
     throw new UsageError("memory: ends with its process: there is nothing to examine");
   const folder = resolve(store.folder);
   if (!existsSync(folder)) throw new UsageError(`There is no store at ${folder}`);
-  return { kind: "folder", folder, tasksMax };
+  return { kind: "folder", folder, tasksMax, ...memoryBoundOf(config) };
 }
 
 function seconds(text: string): number {

@@ -24,6 +24,10 @@ const SETTING_FLAGS: Readonly<Record<SettingName | "config", readonly [value: st
   logLevel: ["<level>", "fatal, error, warn, info, debug, trace or silent (default: info)"],
   payloadBytesMax: ["<bytes>", "largest payload and result (default: 1048576)"],
   tasksMax: ["<number>", "most tasks that the store holds (default: 10000000)"],
+  memoryBytesMax: [
+    "<bytes>",
+    "most memory for tasks and keys (default: auto, half of what the heap may take)",
+  ],
   url: ["<address>", "the server to talk to (default: http://127.0.0.1:4510)"],
   token: ["<token>", "what to show a server that asks for one"],
   config: ["<file>", "file of settings, JSON with comments"],

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { tlsOf } from "../config.ts";
+import { memoryBoundOf, tlsOf } from "../config.ts";
 import type { MoveEnd } from "../move/move-end.ts";
 import { isRedisUrl, parseRedisUrl } from "../storage/redis/link/redis-url.ts";
 import { UsageError } from "./exit.ts";
@@ -64,6 +64,7 @@ async function openFolder(
     folder,
     durability,
     tasksMax: config.tasksMax,
+    ...memoryBoundOf(config),
     midMove: true,
     onWait: (reason) => output.note(reason),
     onProgress: (done, total) =>

@@ -38,7 +38,7 @@ export function addMove(dibs: Command): void {
       perform(flags, (session) => run(session, from, to, flags), { graceful: true }),
     );
   withHelp(
-    withSettings(command, ["tasksMax"]),
+    withSettings(command, ["tasksMax", "memoryBytesMax"]),
     [
       "dibs move ./data redis://127.0.0.1:6379",
       "dibs move ./data redis://127.0.0.1:6379 --finish",

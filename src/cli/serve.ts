@@ -1,7 +1,7 @@
 import cluster from "node:cluster";
 import type { Command } from "commander";
 import type { OwnFigures, Peers } from "../broker/peers.ts";
-import { type Config, tlsOf } from "../config.ts";
+import { type Config, memoryBoundOf, tlsOf } from "../config.ts";
 import type { ServerLogger } from "../http/logger.ts";
 import type { DibsServer } from "../http/server.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -40,6 +40,7 @@ export function addServe(dibs: Command): void {
       "logLevel",
       "payloadBytesMax",
       "tasksMax",
+      "memoryBytesMax",
     ]),
     [
       "dibs serve",
@@ -130,6 +131,7 @@ async function openEmbedded(config: Config, { logger, onProgress }: StartOptions
     ...(store.kind === "folder" && !inMemory && { folder: store.folder }),
     durability,
     tasksMax: config.tasksMax,
+    ...memoryBoundOf(config),
     onWait: (reason) => logger.warn({}, reason),
     onProgress: startProgress((text) => {
       logger.info({}, text);

@@ -198,7 +198,15 @@ export type EnqueueOutcome =
   /** The queue's `maxDepth` is reached. */
   | { readonly kind: "queue-full"; readonly depth: number; readonly limit: number }
   /** The engine's own bound on tasks, finished ones included, is reached. */
-  | { readonly kind: "store-full"; readonly tasks: number; readonly limit: number };
+  | { readonly kind: "store-full"; readonly tasks: number; readonly limit: number }
+  /** The engine's own bound on memory is reached: by so many tasks, and so many keys that it remembers. */
+  | {
+      readonly kind: "memory-full";
+      readonly tasks: number;
+      readonly keys: number;
+      readonly bytes: number;
+      readonly limit: number;
+    };
 
 export interface ClaimAsk {
   /** 0 to `LIMITS.claimMax`. */

@@ -104,6 +104,24 @@ describe("the folder of a store", () => {
     });
   });
 
+  it("that is nearly full of idempotency keys is told, those of removed tasks included", async () => {
+    const storage = await aStore(0);
+    for (let n = 0; n < 20; n += 1) {
+      const key = { idempotencyKey: `k-${n}`, payloadHash: "0".repeat(64) };
+      await storage.enqueue(EMAILS, [{ id: newTaskId(EMAILS), payload: "null", ...key }]);
+      await storage.purge(EMAILS, "ready", 1);
+    }
+    await storage.close();
+
+    const look = await LookedAt.at({ kind: "folder", folder, tasksMax: 1_000, memoryBytesMax: 13_000 });
+    expect(look.line("memory")).toMatchObject({
+      colour: "red",
+      figure: expect.stringContaining("20 idempotency keys"),
+      advice: expect.stringMatching(/--memory-bytes-max/),
+    });
+    expect((await LookedAt.folder(folder)).line("memory").colour).toBe("green");
+  });
+
   it("whose leases ended while nobody had it open is no cause for alarm, and is one while somebody has", async () => {
     // As if nothing had been looked at for an hour.
     const storage = await EmbeddedStorage.open({ folder, clock: { now: () => Date.now() - 3_600_000 } });

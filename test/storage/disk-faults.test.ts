@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../src/clock.ts";
+import { CorruptJournalError } from "../../src/storage/embedded/corrupt-journal.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
 import type { Durability } from "../../src/storage/embedded/journal.ts";
-import { CorruptJournalError } from "../../src/storage/embedded/recover.ts";
 import { segmentNumbers } from "../../src/storage/embedded/segment.ts";
 import { StorageUnavailableError } from "../../src/task/errors.ts";
 import { SimulatedDisk, seeded } from "./simulated-disk.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../src/clock.ts";
 import { aTask, completed, QUEUE, tasks } from "../../src/storage/contract/builders.ts";
+import { CorruptJournalError } from "../../src/storage/embedded/corrupt-journal.ts";
 import { EmbeddedStorage } from "../../src/storage/embedded/embedded-storage.ts";
 import type { Durability } from "../../src/storage/embedded/journal.ts";
-import { CorruptJournalError } from "../../src/storage/embedded/recover.ts";
 import { segmentName, segmentNumbers } from "../../src/storage/embedded/segment.ts";
 import { StorageUnavailableError } from "../../src/task/errors.ts";
 import { SimulatedDisk, seeded } from "./simulated-disk.ts";
@@ -148,8 +148,10 @@ describe("a flush", () => {
       disk.room = 0;
       const left = disk.afterKill();
       simulated.dead = true;
-      const seen = await fingerprint(await open(left, { durability: "power", reserveBytes: 4_096 }));
+      const next = await open(left, { durability: "power", reserveBytes: 4_096 });
+      // Before anything is asked: compaction is in a hurry on a full disk, and would write and flush it all again.
       const cut = left.simulated.afterPowerCut(seeded(seed));
+      const seen = await fingerprint(next);
 
       expect(await fingerprint(await open(cut, { bootId: "boot-2" })), `seed ${seed}`).toBe(seen);
     }

@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from "../../src/storage/embedded/disk.ts";
+import { type Disk, type DiskFile, ReadError } from "../../src/storage/embedded/disk.ts";
 import { Inode, SimulatedFile, survivingContent } from "./simulated-file.ts";
 
 export type OperationKind = "create" | "rename" | "remove" | "write" | "truncate" | "sync" | "folder sync";
@@ -11,6 +11,14 @@ export interface Fault {
   readonly until?: number;
   readonly kind: "EIO" | "ENOSPC";
   /** How much gets through before it fails, 0 to 1. What is no write happens only at 1. */
+  readonly part: number;
+}
+
+/** A sector that goes bad when it is read, and stays so until it is written again. */
+export interface BadSector {
+  /** At which read; counts from 1. */
+  readonly read: number;
+  /** Where in what is read there, 0 to 1. */
   readonly part: number;
 }
 
@@ -52,6 +60,9 @@ export class SimulatedDisk implements Disk {
   fault: Fault | undefined;
   /** Reads from this one on fail; counts from 1. */
   readFault: number | undefined;
+  badSector: BadSector | undefined;
+  /** What the bad sector was, since it is. */
+  wentBad: { readonly name: string; readonly offset: number } | undefined;
   /** From here on every operation fails, as after the process was killed. */
   dead = false;
   /** Told of every operation that changes something, before it happens. */
@@ -166,9 +177,39 @@ export class SimulatedDisk implements Disk {
     throw coded(this.dead ? "EIO" : (this.fault?.kind ?? "EIO"), "simulated");
   }
 
-  countRead(): void {
+  /** Counts a read; answers how far into it a sector goes bad, when its turn has come. */
+  countRead(name: string, offset: number): number | undefined {
     this.reads += 1;
-    if (this.readFault !== undefined && this.reads >= this.readFault) throw coded("EIO", "simulated read");
+    if (this.readFault !== undefined && this.reads >= this.readFault)
+      throw new ReadError(name, offset, coded("EIO", "simulated read"));
+    return this.badSector?.read === this.reads ? this.badSector.part : undefined;
+  }
+
+  failRead(name: string, offset: number): never {
+    this.wentBad ??= { name, offset };
+    throw new ReadError(name, offset, coded("EIO", "simulated sector"));
+  }
+
+  /** Cuts a file that is open, as someone with another tool would. */
+  cut(name: string, length: number): void {
+    (this.#entries.get(name) as Inode).apply({ offset: length, bytes: undefined });
+  }
+
+  /** Makes the sector of a byte unreadable. */
+  spoil(name: string, offset: number): void {
+    (this.#entries.get(name) as Inode).spoil(offset);
+  }
+
+  /** Makes all sectors readable again. */
+  mend(): void {
+    for (const inode of this.#entries.values()) inode.bad.clear();
+  }
+
+  /** The disk with all of its sectors readable again, as after an error that passed. */
+  mended(): SimulatedDisk {
+    const { disk } = this.#clone();
+    disk.mend();
+    return disk;
   }
 
   async takeTurns(): Promise<void> {

@@ -15,6 +15,8 @@ export class Inode {
   seen: Buffer = Buffer.alloc(0);
   synced: Buffer = Buffer.alloc(0);
   pending: Change[] = [];
+  /** Sectors that cannot be read. */
+  readonly bad = new Set<number>();
 
   /** The same file on another disk. */
   clone(): Inode {
@@ -22,10 +24,27 @@ export class Inode {
     copy.seen = this.seen;
     copy.synced = this.synced;
     copy.pending = this.pending.slice();
+    for (const sector of this.bad) copy.bad.add(sector);
     return copy;
   }
 
+  /** The first byte from `from` that cannot be read. */
+  badFrom(from: number, to: number): number | undefined {
+    for (let sector = Math.floor(from / SECTOR); sector * SECTOR < to; sector += 1)
+      if (this.bad.has(sector)) return Math.max(from, sector * SECTOR);
+    return undefined;
+  }
+
+  spoil(offset: number): void {
+    this.bad.add(Math.floor(offset / SECTOR));
+  }
+
   apply(change: Change): void {
+    const { offset, bytes } = change;
+    // A disk takes another sector for one that is written and cannot be.
+    for (const sector of this.bad)
+      if (bytes === undefined ? sector * SECTOR >= offset : isIn(sector, offset, bytes.length))
+        this.bad.delete(sector);
     this.seen = changed(this.seen, change);
     this.pending.push(change);
   }
@@ -56,8 +75,12 @@ export class SimulatedFile implements DiskFile {
   }
 
   read(target: Uint8Array, offset: number): number {
-    this.#disk.countRead();
+    const spoiled = this.#disk.countRead(this.#name, offset);
     const part = this.#inode.seen.subarray(offset, offset + target.length);
+    if (spoiled !== undefined && part.length > 0)
+      this.#inode.spoil(offset + Math.floor(spoiled * part.length));
+    const bad = this.#inode.badFrom(offset, offset + part.length);
+    if (bad !== undefined) this.#disk.failRead(this.#name, bad);
     target.set(part);
     return part.length;
   }
@@ -113,6 +136,10 @@ export class SimulatedFile implements DiskFile {
     this.#disk.syncs += 1;
     this.#inode.flush(covered);
   }
+}
+
+function isIn(sector: number, offset: number, length: number): boolean {
+  return sector * SECTOR >= offset && (sector + 1) * SECTOR <= offset + length;
 }
 
 function changed(content: Buffer, { offset, bytes }: Change): Buffer {

@@ -2,6 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { FrozenDisk } from "../../storage/embedded/care/frozen-disk.ts";
 import { loadFrozen } from "../../storage/embedded/care/load.ts";
 import type { Engine } from "../../storage/embedded/engine.ts";
+import { defaultMemoryBytesMax } from "../../storage/embedded/memory.ts";
 import { readMoveMark } from "../../storage/embedded/move-mark.ts";
 import type { QueueState } from "../../storage/embedded/queue-state.ts";
 import { refuseMidMove } from "../../storage/move-mark.ts";
@@ -12,10 +13,12 @@ import { folderHolder, holderFinding } from "./folder-holder.ts";
 import { machineFindings, watched } from "./machine.ts";
 import { LEASES_MAX, QUEUES_MAX, type QueueFacts, queueFindings } from "./queue-health.ts";
 
-/** A folder with a store, and the bound on its tasks. */
+/** A folder with a store, and the bounds on its tasks. */
 export interface FolderTarget {
   readonly folder: string;
   readonly tasksMax: number;
+  /** Default: that of a store in a process like this one. */
+  readonly memoryBytesMax?: number;
 }
 
 /**
@@ -23,13 +26,14 @@ export interface FolderTarget {
  * measured in a folder of its own inside, which is gone at the end.
  * @throws {InvalidRequestError} when the folder is no store. Everything else is a line.
  */
-export async function examineFolder({ folder, tasksMax }: FolderTarget, look: Look): Promise<Diagnosis> {
+export async function examineFolder(target: FolderTarget, look: Look): Promise<Diagnosis> {
+  const { folder } = target;
   const at = Date.now();
   const findings: Finding[] = [];
   const holder = await folderHolder(folder);
   findings.push(holderFinding(folder, holder), await moveFinding(folder));
   look.onStep("Reading the journal");
-  findings.push(...journalFindings(folder, tasksMax, holder.kind !== "nobody", look));
+  findings.push(...journalFindings(target, holder.kind !== "nobody", look));
   look.onStep("Measuring the disk");
   findings.push(...(await diskFindings(folder)));
   look.onStep(`Measuring this machine for ${Math.round(look.forMs / 1_000)} s`);
@@ -50,7 +54,8 @@ async function moveFinding(folder: string): Promise<Finding> {
 }
 
 /** What a start would find. */
-function journalFindings(folder: string, tasksMax: number, isServed: boolean, { onStep }: Look): Finding[] {
+function journalFindings(target: FolderTarget, isServed: boolean, { onStep }: Look): Finding[] {
+  const { folder } = target;
   const disk = FrozenDisk.open(folder);
   const startedAt = performance.now();
   const line = { check: "journal", where: folder, bound: "whole, of a format of this version" };
@@ -65,7 +70,7 @@ function journalFindings(folder: string, tasksMax: number, isServed: boolean, { 
         figure: `${plural(disk.numbers.length, "segment")}, ${shown(disk.bytes, "bytes")}, read in ${shown(seconds, "s")}`,
         advice: `The next start will cut the end of a write that did not end, which nobody was told is kept. ${cut}`,
       }),
-      ...storeFindings(folder, engine, tasksMax, isServed),
+      ...storeFindings(target, engine, isServed),
     ];
   } catch (error) {
     return [{ ...line, colour: "red", figure: "cannot be opened", advice: (error as Error).message }];
@@ -74,7 +79,8 @@ function journalFindings(folder: string, tasksMax: number, isServed: boolean, { 
   }
 }
 
-function storeFindings(folder: string, engine: Engine, tasksMax: number, isServed: boolean): Finding[] {
+function storeFindings(target: FolderTarget, engine: Engine, isServed: boolean): Finding[] {
+  const { folder, tasksMax } = target;
   const now = Date.now();
   const queues = engine.queues.slice(0, QUEUES_MAX).map((queue) => factsOf(engine, queue));
   return [
@@ -89,9 +95,26 @@ function storeFindings(folder: string, engine: Engine, tasksMax: number, isServe
       advice:
         "At its bound the store refuses enqueues: keep less, or raise --tasks-max where there is memory",
     }),
+    memoryFinding(target, engine),
     clockFinding(folder, engine, now),
     ...queueFindings(folder, { now, queues, total: engine.queues.length, isServed }),
   ];
+}
+
+function memoryFinding(target: FolderTarget, { memory }: Engine): Finding {
+  const { folder, memoryBytesMax = defaultMemoryBytesMax() } = target;
+  const { bytes, keys } = memory.use;
+  return graded({
+    check: "memory",
+    where: folder,
+    value: (100 * bytes) / memoryBytesMax,
+    unit: "%",
+    yellow: 75,
+    red: 95,
+    figure: `${shown(bytes, "bytes")} for tasks and ${plural(keys, "idempotency key")}, of ${shown(memoryBytesMax, "bytes")} (memoryBytesMax)`,
+    advice:
+      "At its bound the store refuses enqueues: keep less, use fewer idempotency keys (each is remembered for 24 hours), or raise --memory-bytes-max and Node's --max-old-space-size with it",
+  });
 }
 
 /** Every counter of a queue is counted while the journal is read, so only the sum can be wrong. */

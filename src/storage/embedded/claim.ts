@@ -2,10 +2,12 @@ import { LIMITS } from "../../task/limits.ts";
 import { newNonce } from "../../task/nonce.ts";
 import type { ClaimedTask, EpochMs } from "../../task/task.ts";
 import type { ClaimAsk, ClaimReply } from "../storage.ts";
-import { claimedTask, type Engine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { PRIORITIES, type QueueState } from "./queue-state.ts";
-import type { Step, Transition } from "./step.ts";
+import { UnreadableRecordError } from "./read-record.ts";
+import { Step, type Transition } from "./step.ts";
 import { FLAG, type TaskStatus } from "./task-table.ts";
+import { claimedTask } from "./task-view.ts";
 
 /** A ready task that may be claimed: as it is in memory, or as the step has just planned it. */
 interface Candidate {
@@ -13,9 +15,24 @@ interface Candidate {
   readonly planned: Transition | undefined;
 }
 
+/** Leases ready tasks to those who ask. */
+export function claim(engine: Engine, queue: QueueState, asks: readonly ClaimAsk[]): ClaimReply {
+  const step = new Step(engine, queue);
+  const reply = planClaim(engine, queue, asks, step);
+  step.commit(true);
+  refuseUnlessReadable(engine, reply);
+  return reply;
+}
+
+/** A claim that finds nothing because nothing can be read must not look like one in an empty queue. */
+function refuseUnlessReadable({ unreadable }: Engine, { grants }: ClaimReply): void {
+  if (unreadable.isFull && grants.every((grant) => grant.length === 0)) throw unreadable.error;
+}
+
 /**
  * Plans leases for `asks` into a step: highest priority first, first in first out within it (I6), the attempt
- * counted (I5), a fence that grows (I2). Sees the ready tasks as the step leaves them.
+ * counted (I5), a fence that grows (I2). Sees the ready tasks as the step leaves them. Passes over those that the disk
+ * does not give back; the caller asks again for what is missing then, as `more` says.
  */
 export function planClaim(
   engine: Engine,
@@ -27,8 +44,9 @@ export function planClaim(
   const ready = queue.count("ready") + step.readied.length;
   let wanted = 0;
   for (const ask of asks) wanted += ask.max;
-  const candidates = candidatesOf(queue, step, wanted);
   const now = engine.clock.now();
+  const passedOver = engine.unreadable.isEmpty ? NONE : engine.unreadable.of(queue, engine.table, now);
+  const candidates = candidatesOf(queue, step, wanted, passedOver);
   const grants: ClaimedTask[][] = [];
   let next = 0;
   let bytesOfAll = 0;
@@ -41,20 +59,55 @@ export function planClaim(
       const size = engine.table.payloadBytes.get(candidate.slot);
       if (grant.length > 0 && bytes + size > bytesMax) break;
       if (next > 0 && bytesOfAll + size > LIMITS.bodyBytesMax) break;
+      next += 1;
+      const task = planReadable(engine, queue, candidate, ask, now, step);
+      if (task === undefined) continue;
       bytes += size;
       bytesOfAll += size;
-      grant.push(planLease(engine, queue, candidate, ask, now, step));
-      next += 1;
+      grant.push(task);
     }
     grants.push(grant);
   }
-  return { grants, more: ready > next };
+  return { grants, more: ready > next + passedOver.size && !engine.unreadable.isFull };
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** Undefined for a task whose record the disk does not give back: nothing of it is planned. */
+function planReadable(
+  engine: Engine,
+  queue: QueueState,
+  candidate: Candidate,
+  ask: ClaimAsk,
+  now: EpochMs,
+  step: Step,
+): ClaimedTask | undefined {
+  const { unreadable } = engine;
+  try {
+    const task = planLease(engine, queue, candidate, ask, now, step);
+    if (!unreadable.isEmpty) unreadable.forget(candidate.slot);
+    return task;
+  } catch (error) {
+    if (!(error instanceof UnreadableRecordError)) throw error;
+    const isNew = unreadable.add(candidate.slot, error, now);
+    if (isNew) engine.options.onUnreadable(engine.idOf(candidate.slot), error);
+    return undefined;
+  }
 }
 
 /** Up to `wanted` ready tasks in claim order: within a priority the released ones, those in memory, the new ones. */
-function candidatesOf(queue: QueueState, step: Step, wanted: number): Candidate[] {
+function candidatesOf(
+  queue: QueueState,
+  step: Step,
+  wanted: number,
+  passedOver: ReadonlySet<number>,
+): Candidate[] {
   const candidates: Candidate[] = [];
   const slots: number[] = [];
+  if (passedOver.size > 0) {
+    const all = candidatesOf(queue, step, wanted + passedOver.size, NONE);
+    return all.filter(({ slot, planned }) => planned !== undefined || !passedOver.has(slot)).slice(0, wanted);
+  }
   if (step.readied.length === 0) {
     queue.headOfReady(wanted, slots);
     for (const slot of slots) candidates.push({ slot, planned: undefined });

@@ -18,7 +18,10 @@ export interface Disk {
 
 export interface DiskFile {
   size(): number;
-  /** Reads up to `target.length` bytes at `offset`; returns how many there were. */
+  /**
+   * Reads up to `target.length` bytes at `offset`; returns how many there were.
+   * @throws {ReadError} for a part that is there and cannot be read.
+   */
   read(target: Uint8Array, offset: number): number;
   /** Writes all of `bytes` at `offset`, or throws after having written none or a part. */
   write(bytes: Uint8Array, offset: number): void;
@@ -29,6 +32,20 @@ export interface DiskFile {
   close(): void;
   /** Closes a file that has been removed. Nobody waits for it: a disk takes its time to give the room back. */
   closeRemoved(): void;
+}
+
+/** A part of a file that the disk does not give back: a bad sector, a volume that went away. */
+export class ReadError extends Error {
+  readonly file: string;
+  readonly offset: number;
+  readonly code: string | undefined;
+
+  constructor(file: string, offset: number, cause: unknown) {
+    super(`Cannot read ${file} at offset ${offset}: ${(cause as Error).message}`, { cause });
+    this.file = file;
+    this.offset = offset;
+    this.code = (cause as NodeJS.ErrnoException).code;
+  }
 }
 
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);

@@ -1,4 +1,4 @@
-import type { PromoteReply, ReapReply } from "../storage.ts";
+import type { DueQueue, PromoteReply, ReapReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
@@ -16,7 +16,7 @@ export function promoteDue(engine: Engine, queue: QueueState, limit: number): Pr
     const status = engine.table.status(slot);
     latenessMs.push(now - status.runAt);
     const { runAt } = status;
-    toReadyTail(queue, step, slot, status, now, engine.details(slot));
+    toReadyTail(queue, step, slot, status, now, engine.history(slot));
     // It became ready now, but it has waited since its time: the wait is measured from there.
     status.runAt = runAt;
   }
@@ -33,7 +33,7 @@ export function reapExpired(engine: Engine, queue: QueueState, limit: number): R
   const reaped: { id: ReturnType<Engine["idOf"]>; state: "ready" | "dead" }[] = [];
   for (const slot of slots) {
     const status = engine.table.status(slot);
-    const details = withFailure(status, engine.details(slot), now, LEASE_EXPIRED);
+    const details = withFailure(status, engine.history(slot), now, LEASE_EXPIRED);
     status.flags = FLAG.history;
     const state = status.attempt >= engine.table.maxAttempts.get(slot) ? "dead" : "ready";
     if (state === "dead") toFinished(queue, step, slot, status, "dead", now, details);
@@ -42,4 +42,14 @@ export function reapExpired(engine: Engine, queue: QueueState, limit: number): R
   }
   step.commit(true);
   return { reaped, more: (queue.leased.firstKey() ?? Infinity) <= now };
+}
+
+/** Up to `limit` queues by the time at which their next scheduled task or lease comes due, soonest first. */
+export function nextDue(engine: Engine, limit: number): DueQueue[] {
+  const due: DueQueue[] = [];
+  for (const queue of engine.queues) {
+    const at = queue.dueAt();
+    if (at !== undefined) due.push({ queue: queue.name, at });
+  }
+  return due.sort((a, b) => a.at - b.at).slice(0, limit);
 }

@@ -1,4 +1,4 @@
-import { type Clock, steadyClock } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
 import { InvalidRequestError, StorageUnavailableError } from "../../task/errors.ts";
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import type { QueueSnapshot } from "../../task/queue.ts";
@@ -26,40 +26,27 @@ import type {
   Trouble,
 } from "../storage.ts";
 import type { ExportPage, ExportRequest, ImportBatch, ImportReply } from "../stored-task.ts";
-import { planClaim } from "./claim.ts";
+import { claim } from "./claim.ts";
 import { Compactor } from "./compactor.ts";
-import { promoteDue, reapExpired } from "./due.ts";
-import { Engine } from "./engine.ts";
+import { nextDue, promoteDue, reapExpired } from "./due.ts";
+import type { Engine } from "./engine.ts";
 import { enqueue } from "./enqueue.ts";
 import { exportTasks } from "./export.ts";
 import { importTasks } from "./import.ts";
-import { list } from "./list.ts";
-import { Loader } from "./loader.ts";
+import { get, list } from "./list.ts";
+import { loadEngine } from "./loaded-engine.ts";
 import type { FolderLock } from "./lock.ts";
-import { bootId } from "./lock-record.ts";
-import { MemoryDisk } from "./memory-disk.ts";
+import type { MemoryUse } from "./memory.ts";
 import { readMoveMark, writeMoveMark } from "./move-mark.ts";
-import { cancel, forceRelease, requeue, requeueDead } from "./moves.ts";
-import { NodeDisk } from "./node-disk.ts";
+import { cancel, configure, forceRelease, requeue, requeueDead } from "./moves.ts";
 import { type EmbeddedOptions, folderOf, inFolder, refuseUnlessWhole, takeLock } from "./opening.ts";
 import { prune, purge } from "./prune.ts";
 import type { QueueState } from "./queue-state.ts";
-import { writeBoot } from "./records.ts";
-import { recover } from "./recover.ts";
 import { heartbeat, settle } from "./settle.ts";
-import { Step } from "./step.ts";
 
 export type { EmbeddedOptions } from "./opening.ts";
 
 const CLOSED = "The storage is closed";
-
-const DEFAULTS = Object.freeze({
-  tasksMax: 10_000_000,
-  cacheBytesMax: 32 * 1024 * 1024,
-  segmentBytes: 32 * 1024 * 1024,
-  reserveBytes: 8 * 1024 * 1024,
-  fenceBlock: 1 << 20,
-});
 
 /**
  * The default engine: order in memory, one append-only journal on disk, nothing to install. One process a
@@ -103,7 +90,8 @@ export class EmbeddedStorage implements MovableStorage {
       if (error !== undefined) options.onTrouble?.(error);
     };
     const lock = await takeLock(options, (error) => {
-      if (opened !== undefined) opened.#stop(error);
+      // Another process has the folder: not one more byte is written.
+      if (opened !== undefined) opened.#engine.journal.stop(error);
       onTrouble(error);
     }).catch((error: unknown) => {
       throw inFolder(error, options.folder);
@@ -123,46 +111,13 @@ export class EmbeddedStorage implements MovableStorage {
     lock: FolderLock | undefined,
     onTrouble: (error: Error | undefined) => void,
   ): EmbeddedStorage {
-    const folder = folderOf(options);
-    const disk = options.disk ?? (folder === undefined ? new MemoryDisk() : new NodeDisk(folder));
-    const durability =
-      options.disk === undefined && folder === undefined ? "none" : (options.durability ?? "process");
-    const engine = new Engine(disk, {
-      clock: options.clock ?? steadyClock(),
-      durability,
-      tasksMax: options.tasksMax ?? DEFAULTS.tasksMax,
-      cacheBytesMax: options.cacheBytesMax ?? DEFAULTS.cacheBytesMax,
-      segmentBytes: options.segmentBytes ?? DEFAULTS.segmentBytes,
-      reserveBytes: options.reserveBytes ?? DEFAULTS.reserveBytes,
-      bootId: options.bootId ?? bootId(),
-      fenceBlock: options.fenceBlock ?? DEFAULTS.fenceBlock,
-      onBroken: onTrouble,
-    });
-    const loader = new Loader(engine);
-    const recovered = recover(disk, (segment, content, at) => loader.replay(segment, content, at), {
-      bootId: engine.options.bootId,
-      flush: durability !== "none",
-      onProgress: options.onProgress ?? (() => {}),
-      onCut: options.onCut ?? (() => {}),
-      onReplayed: () => loader.finish(),
-    });
-    engine.oldestSegment = recovered.segments[0]?.number ?? 1;
-    try {
-      engine.journal.open(recovered.segments, recovered.sequence);
-      writeBoot(engine.journal.begin(), engine.options.bootId);
-      engine.journal.commit(true);
-      engine.fences.open(loader.fenceEnd);
-    } catch (error) {
-      // Its timers would go on in a folder that is another's by then.
-      engine.journal.abandon();
-      throw error;
-    }
+    const engine = loadEngine(options, onTrouble);
     const compactor = new Compactor(engine, (error) => {
       // On a full disk compaction waits as enqueues do; the journal says so itself.
       if (error === undefined) onTrouble(undefined);
       else if (!engine.journal.full) onTrouble(error as Error);
     });
-    return new EmbeddedStorage(engine, compactor, lock, folder);
+    return new EmbeddedStorage(engine, compactor, lock, folderOf(options));
   }
 
   /** Tells those who find the folder held where it is served. */
@@ -179,13 +134,7 @@ export class EmbeddedStorage implements MovableStorage {
   }
 
   claim(queue: QueueName, asks: readonly ClaimAsk[]): Promise<ClaimReply> {
-    return this.#do(() => {
-      const state = this.#queue(queue);
-      const step = new Step(this.#engine, state);
-      const reply = planClaim(this.#engine, state, asks, step);
-      step.commit(true);
-      return reply;
-    });
+    return this.#do(() => claim(this.#engine, this.#queue(queue), asks));
   }
 
   settle(
@@ -233,13 +182,7 @@ export class EmbeddedStorage implements MovableStorage {
   }
 
   get(queue: QueueName, ids: readonly TaskId[]): Promise<(Task | undefined)[]> {
-    return this.#do(() => {
-      const state = this.#queue(queue);
-      return ids.map((id) => {
-        const slot = this.#engine.find(state, id);
-        return slot === -1 ? undefined : this.#engine.view(slot);
-      });
-    });
+    return this.#do(() => get(this.#engine, this.#queue(queue), ids));
   }
 
   list(queue: QueueName, request: ListRequest): Promise<ListPage> {
@@ -255,13 +198,7 @@ export class EmbeddedStorage implements MovableStorage {
   }
 
   configure(queue: QueueName, change: QueueChange): Promise<QueueSnapshot> {
-    return this.#do(() => {
-      const state = this.#queue(queue);
-      const step = new Step(this.#engine, state);
-      step.configure(change);
-      step.commit(true);
-      return state.snapshot();
-    });
+    return this.#do(() => configure(this.#engine, this.#queue(queue), change));
   }
 
   exportTasks(queue: QueueName, request: ExportRequest): Promise<ExportPage> {
@@ -276,14 +213,7 @@ export class EmbeddedStorage implements MovableStorage {
   }
 
   nextDueAt(limit: number): Promise<DueQueue[]> {
-    return this.#do(() => {
-      const due: DueQueue[] = [];
-      for (const queue of this.#engine.queues) {
-        const at = queue.dueAt();
-        if (at !== undefined) due.push({ queue: queue.name, at });
-      }
-      return due.sort((a, b) => a.at - b.at).slice(0, limit);
-    });
+    return this.#do(() => nextDue(this.#engine, limit));
   }
 
   subscribe(listener: (event: StorageEvent) => void): () => void {
@@ -310,6 +240,11 @@ export class EmbeddedStorage implements MovableStorage {
     return 0;
   }
 
+  /** What the tasks, keys and queues take, and the bound at which enqueues are refused. */
+  get memory(): MemoryUse & { readonly bytesMax: number } {
+    return { ...this.#engine.memory.use, bytesMax: this.#engine.options.memoryBytesMax };
+  }
+
   trouble(): Trouble | undefined {
     if (this.#closing !== undefined) return { reason: CLOSED, isFinal: true };
     const { journal } = this.#engine;
@@ -334,11 +269,6 @@ export class EmbeddedStorage implements MovableStorage {
     } finally {
       await this.#lock?.release();
     }
-  }
-
-  /** Another process has the folder: not one more byte is written. */
-  #stop(error: Error): void {
-    this.#engine.journal.stop(error);
   }
 
   #queue(name: QueueName): QueueState {

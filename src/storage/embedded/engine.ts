@@ -1,13 +1,15 @@
 import type { Clock } from "../../clock.ts";
 import type { QueueName, TaskId } from "../../task/ids.ts";
-import type { ClaimedTask, Failure, FinishedState, Lease, Task, TaskCore } from "../../task/task.ts";
+import type { FinishedState, Task } from "../../task/task.ts";
 import type { StorageEvent } from "../storage.ts";
 import type { Disk } from "./disk.ts";
 import { FenceBlocks } from "./fence-blocks.ts";
 import type { FrameWriter } from "./frame.ts";
 import { type Keyed, keepKeyOnly, rememberKey } from "./idempotency.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
+import { Memory } from "./memory.ts";
 import { QueueState } from "./queue-state.ts";
+import { type ReadRecord, UnreadableRecordError } from "./read-record.ts";
 import { RecentTasks } from "./recent-tasks.ts";
 import {
   type Details,
@@ -19,21 +21,25 @@ import {
   writeNumber,
   writeQueue,
 } from "./records.ts";
-import { deadReason, FLAG, leaseToken, type TaskStatus, TaskTable } from "./task-table.ts";
+import { deadReason, FLAG, TaskTable } from "./task-table.ts";
+import { leaseOf, lostHistory, taskCore } from "./task-view.ts";
+import { type OnUnreadable, UnreadableTasks } from "./unreadable-tasks.ts";
 
 export interface EngineOptions extends Omit<JournalOptions, "writeHead"> {
   readonly clock: Clock;
   /** Bound on tasks in memory, finished ones included. */
   readonly tasksMax: number;
+  /** Bound on what tasks, keys and queues take, bytes. */
+  readonly memoryBytesMax: number;
   /** Bound on the bytes of immutable records kept on the heap. */
   readonly cacheBytesMax: number;
   readonly bootId: string;
   /** Fences given out for each flush. */
   readonly fenceBlock: number;
+  readonly onUnreadable: OnUnreadable;
 }
 
 const NO_DETAILS: Details = Object.freeze({});
-const NO_FAILURES: readonly Failure[] = Object.freeze([]);
 /**
  * The parts of the embedded engine in one place: the table of tasks, the queues, the journal, and the way
  * back from a slot to what a user sees. The verbs, one file each, work on it.
@@ -42,6 +48,7 @@ export class Engine {
   readonly clock: Clock;
   readonly table = new TaskTable();
   readonly queues: QueueState[] = [];
+  readonly memory = new Memory(this.table, this.queues);
   readonly journal: Journal;
   readonly fences: FenceBlocks;
   readonly options: EngineOptions;
@@ -53,6 +60,7 @@ export class Engine {
   oldestSegment = 1;
   readonly #queueByName = new Map<QueueName, QueueState>();
   readonly recent: RecentTasks;
+  readonly unreadable = new UnreadableTasks();
 
   constructor(disk: Disk, options: EngineOptions) {
     this.options = options;
@@ -73,7 +81,7 @@ export class Engine {
 
   /** A queue that is not known yet; {@link addQueue} makes it known once it is in the journal. */
   newQueue(name: QueueName): QueueState {
-    return new QueueState(this.queues.length, name, this.table);
+    return new QueueState(this.queues.length, name, this.table, this.memory);
   }
 
   addQueue(queue: QueueState): void {
@@ -107,6 +115,7 @@ export class Engine {
   /** Gives a slot back; its idempotency key, when it has one, stays. */
   removeTask(queue: QueueState, slot: number): void {
     this.recent.remove(slot);
+    this.unreadable.forget(slot);
     if (queue.keyOfSlot.has(slot)) keepKeyOnly(queue, slot, this.idOf(slot));
     this.placeTask(slot, 0, 0, 0);
     this.placeState(slot, 0, 0, 0);
@@ -153,10 +162,13 @@ export class Engine {
     const known = this.recent.get(slot);
     if (known !== undefined) return known;
     const { taskSegment, taskOffset, taskLength } = this.table;
-    const { from, at } = this.journal.read(taskSegment.get(slot), taskOffset.get(slot), taskLength.get(slot));
-    if (read.kind(from, at) !== RECORD.task || read.idA(from, at) !== this.table.idA.get(slot)) {
-      throw new Error(`The record of task ${this.idOf(slot)} is not where the journal's index says`);
-    }
+    const { from, at } = this.#record(
+      slot,
+      RECORD.task,
+      taskSegment.get(slot),
+      taskOffset.get(slot),
+      taskLength.get(slot),
+    );
     return read.task(from, at, this.idOf(slot));
   }
 
@@ -165,15 +177,40 @@ export class Engine {
     const flags = this.table.flags.get(slot);
     if ((flags & (FLAG.worker | FLAG.history | FLAG.result)) === 0) return NO_DETAILS;
     const { stateSegment, stateOffset, stateLength } = this.table;
-    const { from, at } = this.journal.read(
+    const { from, at } = this.#record(
+      slot,
+      RECORD.state,
       stateSegment.get(slot),
       stateOffset.get(slot),
       stateLength.get(slot),
     );
-    if (read.kind(from, at) !== RECORD.state || read.idA(from, at) !== this.table.idA.get(slot)) {
-      throw new Error(`The state of task ${this.idOf(slot)} is not where the journal's index says`);
-    }
     return read.details(from, at);
+  }
+
+  /**
+   * As {@link details}, for a move that must not wait: a worker is done, a lease has ended, a time has come. When the
+   * disk does not give them back the move happens without, and the task says so: a completion, or a lease that nobody
+   * takes back, is worth more than the texts of earlier failures.
+   */
+  history(slot: number): Details {
+    try {
+      return this.details(slot);
+    } catch (error) {
+      if (!(error instanceof UnreadableRecordError)) throw error;
+      return lostHistory(this.table.status(slot), error);
+    }
+  }
+
+  /** @throws {UnreadableRecordError} also for something else in its place. */
+  #record(slot: number, kind: number, segment: number, offset: number, length: number): ReadRecord {
+    const record = this.journal.read(segment, offset, length);
+    const { from, at } = record;
+    if (read.kind(from, at) === kind && read.idA(from, at) === this.table.idA.get(slot)) return record;
+    throw new UnreadableRecordError(
+      segment,
+      offset,
+      new Error(`no record of task ${this.idOf(slot)} is there`),
+    );
   }
 
   /** A task as a reader sees it. */
@@ -186,7 +223,7 @@ export class Engine {
       case "ready":
         return { ...core, state: status.state };
       case "leased":
-        return { ...core, state: "leased", lease: lease(status, details) };
+        return { ...core, state: "leased", lease: leaseOf(status, details) };
       case "completed":
         return {
           ...core,
@@ -226,66 +263,4 @@ export class Engine {
       writeQueue(to, { number, name, paused, config, enqueued, pruned });
     }
   }
-}
-
-/** A task as its producer sees it at first. */
-export function newTask(queue: QueueName, constants: TaskConstants, status: TaskStatus): Task {
-  const task = taskCore(queue, constants, status, NO_DETAILS) as { -readonly [K in keyof Task]: Task[K] };
-  task.state = status.state as "scheduled" | "ready";
-  return task as Task;
-}
-
-/** A task in the hands of the worker that claims it. */
-export function claimedTask(
-  queue: QueueName,
-  constants: TaskConstants,
-  status: TaskStatus,
-  details: Details,
-): ClaimedTask {
-  const task = taskCore(queue, constants, status, details) as {
-    -readonly [K in keyof ClaimedTask]: ClaimedTask[K];
-  };
-  task.state = "leased";
-  task.lease = {
-    token: leaseToken(status.fence, status.nonce),
-    expiresAt: status.time,
-    ms: status.leaseMs,
-    fence: status.fence,
-    claimedAt: status.claimedAt,
-    ...(details.worker === undefined ? undefined : { worker: details.worker }),
-  };
-  return task;
-}
-
-function taskCore(
-  queue: QueueName,
-  constants: TaskConstants,
-  status: TaskStatus,
-  details: Details,
-): TaskCore {
-  const core: { -readonly [K in keyof TaskCore]: TaskCore[K] } = {
-    id: constants.id,
-    queue,
-    priority: constants.priority,
-    payload: constants.payload,
-    attempt: status.attempt,
-    maxAttempts: constants.maxAttempts,
-    createdAt: constants.createdAt,
-    runAt: status.runAt,
-    failures: details.failures ?? NO_FAILURES,
-  };
-  if (constants.idempotencyKey !== undefined) core.idempotencyKey = constants.idempotencyKey;
-  if (constants.tags !== undefined) core.tags = constants.tags;
-  if (details.lastError !== undefined) core.lastError = details.lastError;
-  return core;
-}
-
-function lease(status: TaskStatus, details: Details): Lease {
-  return {
-    expiresAt: status.time,
-    ms: status.leaseMs,
-    fence: status.fence,
-    claimedAt: status.claimedAt,
-    ...(details.worker === undefined ? undefined : { worker: details.worker }),
-  };
 }

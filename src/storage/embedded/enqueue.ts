@@ -1,26 +1,26 @@
 import type { TaskId } from "../../task/ids.ts";
 import type { EpochMs, NewTask, Task } from "../../task/task.ts";
 import type { EnqueueOutcome } from "../storage.ts";
-import { type Engine, newTask } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { findKey } from "./idempotency.ts";
 import type { QueueState, RememberedKey } from "./queue-state.ts";
 import { newStatus, type TaskConstants } from "./records.ts";
+import { Room } from "./room.ts";
 import { Step } from "./step.ts";
 import { idWords } from "./task-table.ts";
+import { newTask } from "./task-view.ts";
 
 /** Adds tasks: ready at the tail, scheduled when their time has not come, or found by their key (I8). */
 export function enqueue(engine: Engine, queue: QueueState, tasks: readonly NewTask[]): EnqueueOutcome[] {
   const now = engine.clock.now();
   const step = new Step(engine, queue);
   const planned = tasks.length > 1 ? new Planned() : undefined;
-  let added = 0;
+  const room = new Room(engine, queue);
   const outcomes = tasks.map((wanted): EnqueueOutcome => {
-    const known =
-      planned?.find(wanted) ?? found(engine, queue, wanted, now) ?? fullness(engine, queue, added);
+    const known = planned?.find(wanted) ?? found(engine, queue, wanted, now) ?? room.take(wanted);
     if (known !== undefined) return known;
     const task = addTask(queue, wanted, now, step);
     planned?.add(wanted, task);
-    added += 1;
     return { kind: "enqueued", task };
   });
   step.commit(false);
@@ -94,14 +94,4 @@ function foundByKey(engine: Engine, known: RememberedKey, task: NewTask): Enqueu
   const id = known.id ?? engine.idOf(known.slot);
   if (known.payloadHash !== task.payloadHash) return { kind: "conflict", id };
   return known.slot === -1 ? { kind: "pruned", id } : { kind: "deduplicated", task: engine.view(known.slot) };
-}
-
-function fullness(engine: Engine, queue: QueueState, added: number): EnqueueOutcome | undefined {
-  const { maxDepth } = queue.config;
-  if (maxDepth !== null && queue.depth + added >= maxDepth) {
-    return { kind: "queue-full", depth: queue.depth + added, limit: maxDepth };
-  }
-  const { tasksMax } = engine.options;
-  const tasks = engine.table.size + added;
-  return tasks >= tasksMax ? { kind: "store-full", tasks, limit: tasksMax } : undefined;
 }

@@ -46,16 +46,30 @@ export function findKey(queue: QueueState, key: string, now: EpochMs): Remembere
   return entry !== undefined && entry.expiresAt > now ? entry : undefined;
 }
 
-/** Forgets up to `limit` keys that are past their time. */
-export function forgetKeys(queue: QueueState, now: EpochMs, limit: number): void {
-  let left = limit;
-  // Keys stand in the order of their enqueue, so the first one that is young ends the walk.
-  for (const [key, entry] of queue.keys) {
-    if (left === 0 || entry.expiresAt > now) return;
-    left -= 1;
-    queue.keys.delete(key);
-    if (entry.slot !== -1) queue.keyOfSlot.delete(entry.slot);
+/** Forgets up to `limit` keys that are past their time; true when more of them are. */
+export function forgetKeys(queue: QueueState, now: EpochMs, limit: number): boolean {
+  // Keys stand in the order of their enqueue, so the first one that is young ends it.
+  for (let left = limit; ; left -= 1) {
+    const oldest = queue.keyWalk.oldest();
+    if (oldest === undefined || oldest.expiresAt > now) return false;
+    if (left === 0) return true;
+    removeKey(queue, oldest);
   }
+}
+
+/**
+ * Brings the keys into the order of their ends, in which they are forgotten: recovery takes them as they come, and
+ * compaction wrote some again behind younger ones. Few runs in order sort fast.
+ */
+export function orderKeys(queue: QueueState): void {
+  const entries = [...queue.keys.values()];
+  if (entries.every((entry, index) => index === 0 || entry.expiresAt >= endBefore(entries, index))) return;
+  queue.keys.clear();
+  for (const entry of entries.sort((a, b) => a.expiresAt - b.expiresAt)) queue.keys.set(entry.key, entry);
+}
+
+function endBefore(entries: readonly RememberedKey[], index: number): EpochMs {
+  return (entries[index - 1] as RememberedKey).expiresAt;
 }
 
 /** In recovery a task can come after a younger one with the same key: compaction wrote it again. */
@@ -66,10 +80,14 @@ function isOlder(queue: QueueState, entry: RememberedKey): boolean {
 
 function setKey(queue: QueueState, entry: RememberedKey): void {
   const known = queue.keys.get(entry.key);
-  if (known !== undefined) {
-    // Delete first: setting a present key would keep its old place in the order.
-    queue.keys.delete(entry.key);
-    if (known.slot !== -1) queue.keyOfSlot.delete(known.slot);
-  }
+  // Removed first: setting a present key would keep its old place in the order.
+  if (known !== undefined) removeKey(queue, known);
   queue.keys.set(entry.key, entry);
+  queue.memory.addKey(entry.key);
+}
+
+function removeKey(queue: QueueState, { key, slot }: RememberedKey): void {
+  queue.keys.delete(key);
+  queue.memory.removeKey(key);
+  if (slot !== -1) queue.keyOfSlot.delete(slot);
 }

@@ -3,6 +3,7 @@ import type { TaskId } from "../../task/ids.ts";
 import type { Lease, Task } from "../../task/task.ts";
 import type { ImportBatch, ImportReply, StoredKey, StoredTask } from "../stored-task.ts";
 import type { Engine } from "./engine.ts";
+import { COST, keyCost } from "./memory.ts";
 import type { QueueState } from "./queue-state.ts";
 import { type Details, type IdWords, newStatus, type TaskConstants } from "./records.ts";
 import { Step } from "./step.ts";
@@ -14,7 +15,7 @@ export function importTasks(engine: Engine, queue: QueueState, batch: ImportBatc
   if (!engine.knows(queue)) step.configure({});
   if (batch.pruned !== undefined) step.setPruned(batch.pruned);
   const tasks = missing(engine, queue, batch.tasks ?? []);
-  refuseWhenFull(engine, tasks.length);
+  refuseWhenFull(engine, tasks, batch.keys ?? []);
   // Above all fences that the other store gave out: of these tasks, every later claim must have a greater one (I2).
   engine.fences.exceed(tasks.reduce((most, { fence }) => Math.max(most, fence), 0));
   for (const stored of tasks) addTask(queue, stored, step);
@@ -32,11 +33,19 @@ function missing(engine: Engine, queue: QueueState, tasks: readonly StoredTask[]
   });
 }
 
-function refuseWhenFull(engine: Engine, added: number): void {
-  const { tasksMax } = engine.options;
-  if (engine.table.size + added <= tasksMax) return;
+function refuseWhenFull(engine: Engine, tasks: readonly StoredTask[], keys: readonly StoredKey[]): void {
+  const { tasksMax, memoryBytesMax } = engine.options;
+  if (engine.table.size + tasks.length > tasksMax) {
+    throw new StorageUnavailableError(
+      `The store holds at most ${tasksMax} tasks; a larger bound (DIBS_TASKS_MAX) makes room for more`,
+    );
+  }
+  let bytes = engine.memory.bytes + tasks.length * COST.task;
+  for (const { task } of tasks) bytes += task.idempotencyKey === undefined ? 0 : keyCost(task.idempotencyKey);
+  for (const { key } of keys) bytes += keyCost(key);
+  if (bytes <= memoryBytesMax) return;
   throw new StorageUnavailableError(
-    `The store holds at most ${tasksMax} tasks; a larger bound (DIBS_TASKS_MAX) makes room for more`,
+    `The tasks and keys of the store would take about ${bytes} bytes of memory, the limit is ${memoryBytesMax}; a larger one (DIBS_MEMORY_BYTES_MAX, and a heap for it) makes room for more`,
   );
 }
 

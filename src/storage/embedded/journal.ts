@@ -3,6 +3,7 @@ import { BlockCache } from "./block-cache.ts";
 import type { Disk } from "./disk.ts";
 import { isDiskFull } from "./disk.ts";
 import { FRAME_KIND, FrameWriter } from "./frame.ts";
+import { type ReadRecord, readRecord } from "./read-record.ts";
 import { Reserve } from "./reserve.ts";
 import { createSegment, SEGMENT_HEADER, type Segment, segmentHeader, segmentName } from "./segment.ts";
 
@@ -169,18 +170,9 @@ export class Journal {
   }
 
   /** The record at a place. */
-  read(number: number, offset: number, length: number): { from: Buffer; at: number } {
+  read(number: number, offset: number, length: number): ReadRecord {
     const first = (this.segments[0] as Segment).number;
-    const segment = this.segments[number - first] as Segment;
-    try {
-      return this.#blocks.read(segment, offset, length);
-    } catch (error) {
-      const file = segmentName(number);
-      throw new StorageUnavailableError(
-        `Cannot read ${file} at offset ${offset}: ${(error as Error).message}`,
-        { details: { file, offset }, cause: error },
-      );
-    }
+    return readRecord(this.#blocks, this.segments[number - first] as Segment, offset, length);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { InvalidRequestError } from "../../task/errors.ts";
+import type { TaskId } from "../../task/ids.ts";
 import { LIMITS } from "../../task/limits.ts";
-import type { TaskState } from "../../task/task.ts";
+import type { Task, TaskState } from "../../task/task.ts";
 import type { ListPage, ListRequest } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import { PRIORITIES, type QueueState } from "./queue-state.ts";
@@ -22,6 +23,14 @@ const LETTER: Readonly<Record<TaskState, string>> = {
   dead: "d",
   cancelled: "x",
 };
+
+/** Tasks by id; undefined for those that are not there. */
+export function get(engine: Engine, queue: QueueState, ids: readonly TaskId[]): (Task | undefined)[] {
+  return ids.map((id) => {
+    const slot = engine.find(queue, id);
+    return slot === -1 ? undefined : engine.view(slot);
+  });
+}
 
 /** One page of a state's tasks, in the order in which they leave it. O(log n + page). */
 export function list(engine: Engine, queue: QueueState, request: ListRequest): ListPage {

@@ -1,9 +1,9 @@
 import { parseQueueName, type QueueName, type TaskId } from "../../task/ids.ts";
+import { CorruptJournalError } from "./corrupt-journal.ts";
 import type { Engine } from "./engine.ts";
-import { rememberKeyOnly } from "./idempotency.ts";
+import { orderKeys, rememberKeyOnly } from "./idempotency.ts";
 import type { QueueState } from "./queue-state.ts";
 import { type IdWords, idIn, RECORD, read } from "./records.ts";
-import { CorruptJournalError } from "./recover.ts";
 import { segmentName } from "./segment.ts";
 
 /** A state record whose task record has not come yet: compaction wrote the task again further on. */
@@ -72,6 +72,7 @@ export class Loader {
       queue.continueNumbering(slot);
       queue.enter(slot);
     }
+    for (const queue of this.#engine.queues) orderKeys(queue);
   }
 
   #task(segment: number, content: Buffer, at: number): void {

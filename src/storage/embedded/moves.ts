@@ -1,13 +1,21 @@
 import type { TaskId } from "../../task/ids.ts";
+import type { QueueSnapshot } from "../../task/queue.ts";
 import { isFinished, type TaskState } from "../../task/task.ts";
-import type { ForceReleaseOutcome, MoveOutcome, RequeueDeadReply } from "../storage.ts";
+import type { ForceReleaseOutcome, MoveOutcome, QueueChange, RequeueDeadReply } from "../storage.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
 import { Step } from "./step.ts";
 import { FLAG } from "./task-table.ts";
 import { historyOf, release, toFinished, toReadyTail } from "./transitions.ts";
 
-/** What an operator does to tasks by id. */
+/** What an operator does to tasks by id, and to their queue. */
+
+export function configure(engine: Engine, queue: QueueState, change: QueueChange): QueueSnapshot {
+  const step = new Step(engine, queue);
+  step.configure(change);
+  step.commit(true);
+  return queue.snapshot();
+}
 
 export function cancel(engine: Engine, queue: QueueState, ids: readonly TaskId[]): MoveOutcome[] {
   return move(engine, queue, ids, (state) => !isFinished(state), planCancel);
@@ -33,6 +41,8 @@ function move(
     if (slot === -1) return { kind: "not-found" };
     const { state } = step.statusOf(slot);
     if (!isMovable(state)) return { kind: "wrong-state", state };
+    // Read first: the answer shows the task, and one that cannot be shown must not be moved.
+    engine.constants(slot);
     plan(engine, queue, slot, step);
     return slot;
   });
@@ -45,7 +55,7 @@ function move(
 function planCancel(engine: Engine, queue: QueueState, slot: number, step: Step): void {
   const status = engine.table.status(slot);
   status.flags &= FLAG.history;
-  toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.details(slot)));
+  toFinished(queue, step, slot, status, "cancelled", engine.clock.now(), historyOf(engine.history(slot)));
 }
 
 /** Requeues dead tasks, oldest first. */
@@ -63,7 +73,7 @@ function planRequeue(engine: Engine, queue: QueueState, slot: number, step: Step
   status.attempt = 0;
   status.releases = 0;
   status.flags &= FLAG.history;
-  toReadyTail(queue, step, slot, status, engine.clock.now(), historyOf(engine.details(slot)));
+  toReadyTail(queue, step, slot, status, engine.clock.now(), historyOf(engine.history(slot)));
 }
 
 /** Releases leased tasks without a token; the holder gets `lease_lost` at its next call. */

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { Disk, DiskFile } from "./disk.ts";
+import { type Disk, type DiskFile, ReadError } from "./disk.ts";
 
 const fdatasyncAsync = promisify(fdatasync);
 const fsyncAsync = promisify(fsync);
@@ -36,7 +36,7 @@ export class NodeDisk implements Disk {
   }
 
   open(name: string, options: { readonly create: boolean }): DiskFile {
-    return new NodeFile(openSync(join(this.#folder, name), options.create ? "wx+" : "r+"));
+    return new NodeFile(name, openSync(join(this.#folder, name), options.create ? "wx+" : "r+"));
   }
 
   rename(from: string, to: string): void {
@@ -69,9 +69,11 @@ export class NodeDisk implements Disk {
 }
 
 class NodeFile implements DiskFile {
+  readonly #name: string;
   readonly #fd: number;
 
-  constructor(fd: number) {
+  constructor(name: string, fd: number) {
+    this.#name = name;
     this.#fd = fd;
   }
 
@@ -82,11 +84,20 @@ class NodeFile implements DiskFile {
   read(target: Uint8Array, offset: number): number {
     let done = 0;
     while (done < target.length) {
-      const count = readSync(this.#fd, target, done, target.length - done, offset + done);
+      const count = this.#readSome(target, done, offset + done);
       if (count === 0) break;
       done += count;
     }
     return done;
+  }
+
+  /** Up to what the system cannot read it reads, so an error is about the first byte that was asked for. */
+  #readSome(target: Uint8Array, at: number, offset: number): number {
+    try {
+      return readSync(this.#fd, target, at, target.length - at, offset);
+    } catch (error) {
+      throw new ReadError(this.#name, offset, error);
+    }
   }
 
   write(bytes: Uint8Array, offset: number): void {

@@ -1,11 +1,13 @@
 import type { Clock } from "../../clock.ts";
 import { DibsError, StorageUnavailableError } from "../../task/errors.ts";
+import type { TaskId } from "../../task/ids.ts";
 import { refuseMidMove } from "../move-mark.ts";
-import type { Disk } from "./disk.ts";
+import { remedyOf } from "./care/remedy.ts";
+import { CorruptJournalError } from "./corrupt-journal.ts";
+import { type Disk, ReadError } from "./disk.ts";
 import type { Durability } from "./journal.ts";
 import { FolderLock } from "./lock.ts";
 import { readMoveMark } from "./move-mark.ts";
-import { CorruptJournalError } from "./recover.ts";
 
 export interface EmbeddedOptions {
   /** Where the journal lies; made when it is not there. Absent, or with durability `none`: all in memory. */
@@ -19,7 +21,16 @@ export interface EmbeddedOptions {
    * answer that the queue is full, before the process runs out of memory.
    */
   readonly tasksMax?: number;
-  /** Bound on the heap for payloads of recent tasks, bytes; default 32 MiB. Older ones are read back. */
+  /**
+   * Bound on what tasks, remembered idempotency keys and queues take of memory, bytes, as the engine counts it;
+   * default half of what the heap of this process may grow to. Too large for the heap, and the process dies of it;
+   * too small, and enqueues answer early that the queue is full. What makes room goes on either way.
+   */
+  readonly memoryBytesMax?: number;
+  /**
+   * Bound on the heap for payloads of recent tasks, bytes; default 32 MiB, and no more than an eighth of the bound
+   * above. Older ones are read back.
+   */
   readonly cacheBytesMax?: number;
   /** Size of a journal segment, bytes; default 32 MiB. Smaller gives disk space back in smaller pieces. */
   readonly segmentBytes?: number;
@@ -57,11 +68,27 @@ export async function refuseUnlessWhole(options: EmbeddedOptions): Promise<void>
   if (folder !== undefined && options.midMove !== true) refuseMidMove(await readMoveMark(folder), folder);
 }
 
+/** Of a served folder: a task that claims pass over, and what an operator does. */
+export function passedOver(id: TaskId, error: Error, folder: string | undefined): StorageUnavailableError {
+  const remedy = folder === undefined ? "" : `\n${remedyOf(folder)}`;
+  return new StorageUnavailableError(
+    `Task ${id} is passed over by claims until it can be read: ${error.message}. All else goes on. Stop the server when it suits you, as its next start refuses a folder that it cannot read.${remedy}`,
+    { cause: error },
+  );
+}
+
 /** What failed at the opening, with the folder: the system says "not a directory", and not of what. */
 export function inFolder(error: unknown, folder: string | undefined): unknown {
   if (folder === undefined) return error;
   if (error instanceof CorruptJournalError) return error.inFolder(folder);
   if (error instanceof DibsError) return error;
+  if (error instanceof ReadError) {
+    const { file, offset } = error;
+    return new StorageUnavailableError(
+      `Cannot open the folder ${folder}: ${error.message}\n${remedyOf(folder)}`,
+      { details: { folder, file, offset }, cause: error },
+    );
+  }
   return new StorageUnavailableError(`Cannot open the folder ${folder}: ${(error as Error).message}`, {
     details: { folder },
     cause: error,

@@ -20,7 +20,7 @@ interface Line {
 /** Removes finished tasks that the retention no longer keeps, oldest first, and keys past their time. */
 export function prune(engine: Engine, queue: QueueState, limit: number): PruneReply {
   const now = engine.clock.now();
-  forgetKeys(queue, now, limit);
+  const moreKeys = forgetKeys(queue, now, limit);
   const { retention } = queue.config;
   const lines = [
     lineOf(queue, "completed", retention.completedMs, retention.completedMax, limit),
@@ -31,7 +31,7 @@ export function prune(engine: Engine, queue: QueueState, limit: number): PruneRe
   for (const line of lines) takeByAgeAndCount(engine, line, now, limit, gone);
   takeByBytes(engine, queue, lines, retention, now, limit, gone);
   remove(engine, queue, gone);
-  return { pruned: gone.length, more: gone.length === limit };
+  return { pruned: gone.length, more: moreKeys || gone.length === limit };
 }
 
 function lineOf(queue: QueueState, state: FinishedState, keepMs: number, max: number, limit: number): Line {

@@ -1,6 +1,8 @@
 import type { QueueName, TaskId } from "../../task/ids.ts";
 import { DEFAULT_QUEUE_CONFIG, type QueueConfig, type QueueSnapshot } from "../../task/queue.ts";
 import type { EpochMs, FinishedState, TaskState } from "../../task/task.ts";
+import { KeyWalk } from "./key-walk.ts";
+import type { Memory } from "./memory.ts";
 import type { KeyRecord } from "./records.ts";
 import { SortedSlots } from "./sorted-slots.ts";
 import { STATE_CODE, type TaskTable } from "./task-table.ts";
@@ -40,7 +42,10 @@ export class QueueState {
   /** Bytes of payload and result of all finished tasks. */
   finishedBytes = 0;
   readonly keys = new Map<string, RememberedKey>();
+  readonly keyWalk = new KeyWalk(this.keys);
   readonly keyOfSlot = new Map<number, RememberedKey>();
+  /** Where the keys of all queues are counted. */
+  readonly memory: Memory;
   readonly #ready = Array.from({ length: PRIORITIES }, () => new SortedSlots(false));
   /** Next place at the tail, and last place taken at the head, of each priority. */
   readonly #tail = new Float64Array(PRIORITIES);
@@ -50,9 +55,10 @@ export class QueueState {
   readonly #counts = new Float64Array(7);
   readonly #table: TaskTable;
 
-  constructor(number: number, name: QueueName, table: TaskTable) {
+  constructor(number: number, name: QueueName, table: TaskTable, memory: Memory) {
     this.number = number;
     this.name = name;
+    this.memory = memory;
     this.#table = table;
   }
 

@@ -1,45 +1,21 @@
-import { DibsError } from "../../task/errors.ts";
-import { remedyOf } from "./care/remedy.ts";
-import { type Disk, type DiskFile, isDiskFull } from "./disk.ts";
+import { CorruptJournalError, refuseNewerFormat } from "./corrupt-journal.ts";
+import { type Disk, ReadError } from "./disk.ts";
 import { FRAME, FRAME_KIND, type Frame, readFrame } from "./frame.ts";
+import { type Found, keepAll } from "./kept-segment.ts";
 import { RECORD, read } from "./records.ts";
 import {
   checkHeader,
-  FORMAT_VERSION,
+  isZero,
   SEGMENT_HEADER,
   type Segment,
+  segmentContent,
   segmentName,
   segmentNumbers,
-  VERSION_AT,
+  segmentSize,
 } from "./segment.ts";
 
 const MAGIC = Buffer.alloc(4);
 MAGIC.writeUInt32LE(FRAME.magic);
-
-/** The journal is damaged where it must not be: nothing was changed, nothing is opened. */
-export class CorruptJournalError extends DibsError {
-  readonly file: string;
-  readonly offset: number;
-  readonly why: string;
-
-  constructor(file: string, offset: number, why: string, folder?: string) {
-    const place = folder === undefined ? file : `${file} in ${folder}`;
-    const remedy = folder === undefined ? "" : `\n${remedyOf(folder)}`;
-    super(
-      "storage_unavailable",
-      `The journal is damaged: ${place} at offset ${offset}: ${why}. Nothing was changed.${remedy}`,
-      { details: { file, offset, ...(folder === undefined ? undefined : { folder }) } },
-    );
-    this.file = file;
-    this.offset = offset;
-    this.why = why;
-  }
-
-  /** The same, for whoever knows the folder. */
-  inFolder(folder: string): CorruptJournalError {
-    return new CorruptJournalError(this.file, this.offset, this.why, folder);
-  }
-}
 
 export interface Recovered {
   readonly segments: Segment[];
@@ -62,15 +38,6 @@ export interface RecoverOptions {
 
 /** Takes one record in the order of the journal; `content` is the whole segment. */
 export type Replay = (segment: number, content: Buffer, at: number) => void;
-
-/** A segment with at least one whole frame: where its last one ends, and that frame's sequence number. */
-interface Found {
-  readonly number: number;
-  readonly end: number;
-  readonly sequence: number;
-  /** False: something that is no frame and no zeros lies behind. */
-  readonly isWhole: boolean;
-}
 
 /** What is learned while the frames are read. */
 interface Scan {
@@ -96,12 +63,12 @@ export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Re
   const numbers = withoutGap(all);
   const scan: Scan = { sequence: 0, synced: 0, bootId: "", oldest: 0, closed: false };
   const found: Found[] = [];
-  const sizes = numbers.map((number) => sizeOf(disk, number));
+  const sizes = numbers.map((number) => segmentSize(disk, number));
   const total = sizes.reduce((sum, size) => sum + size, 0);
   let done = 0;
   let gone = all.slice(numbers.length);
   for (const [index, number] of numbers.entries()) {
-    const content = contentOf(disk, number, sizes[index] as number);
+    const content = trustedContent(disk, number, sizes[index] as number);
     const end = replaySegment(number, content, scan, replay);
     const isWhole = end > 0 && isZero(content, end);
     if (!isWhole) judgeHole(disk, { number, content, end }, all.slice(index + 1), scan, options.bootId);
@@ -123,16 +90,8 @@ export function recover(disk: Disk, replay: Replay, options: RecoverOptions): Re
   // Only from here on is anything changed.
   removeUnfinished(disk, names);
   removeBehind(disk, gone);
-  return { segments: keepAll(disk, found, scan, options), sequence: scan.sequence };
-}
-
-/** @throws {DibsError} always: what a later version wrote is not guessed at. */
-export function refuseNewerFormat(number: number, version: number): never {
-  throw new DibsError(
-    "storage_unavailable",
-    `${segmentName(number)} has format version ${version}; this version of Dibs reads up to ${FORMAT_VERSION}. Use the newer one`,
-    { details: { file: segmentName(number), offset: VERSION_AT, version, versionMax: FORMAT_VERSION } },
-  );
+  const isFlushed = ({ sequence }: Found) => !options.flush || scan.closed || sequence <= scan.synced;
+  return { segments: keepAll(disk, found, isFlushed), sequence: scan.sequence };
 }
 
 /** Replays the frames of a segment; returns where the first thing that is no whole next frame begins. */
@@ -226,73 +185,8 @@ function highestBehind(
     }
   };
   look(content, end);
-  for (const number of later) look(contentOf(disk, number, sizeOf(disk, number)), 0);
+  for (const number of later) look(trustedContent(disk, number, segmentSize(disk, number)), 0);
   return result;
-}
-
-function keepAll(disk: Disk, found: readonly Found[], scan: Scan, options: RecoverOptions): Segment[] {
-  const segments: Segment[] = [];
-  try {
-    for (const each of found) segments.push(keep(disk, each, scan, options));
-    return segments;
-  } catch (error) {
-    for (const { file } of segments) file.close();
-    throw error;
-  }
-}
-
-/** Opens a segment for what follows; content that may not be on disk is brought there first. */
-function keep(disk: Disk, found: Found, scan: Scan, options: RecoverOptions): Segment {
-  const { number, end, sequence, isWhole } = found;
-  const name = segmentName(number);
-  const isFlushed = !options.flush || scan.closed || sequence <= scan.synced;
-  if (!isFlushed && !copyFlushed(disk, number, end)) writeOver(disk, number, end);
-  const file = disk.open(name, { create: false });
-  // What lies behind the last frame must not be taken for a later one.
-  if (isFlushed && !isWhole) file.truncate(end);
-  return { number, file, length: end, sequence };
-}
-
-/** Puts a flushed copy in the place of a segment; false when the disk has no room for one. */
-function copyFlushed(disk: Disk, number: number, end: number): boolean {
-  const name = segmentName(number);
-  const copy = `${name}.new`;
-  try {
-    writeFlushed(disk, copy, contentOf(disk, number, end));
-    disk.rename(copy, name);
-  } catch (error) {
-    if (!isDiskFull(error)) throw error;
-    disk.remove(copy);
-    return false;
-  }
-  disk.syncFolderNow();
-  return true;
-}
-
-function writeFlushed(disk: Disk, name: string, content: Buffer): void {
-  const file = disk.open(name, { create: true });
-  try {
-    file.write(content, 0);
-    file.syncNow();
-  } finally {
-    file.close();
-  }
-}
-
-/**
- * Writes a segment over itself, so that the cache hands to the disk what it may only seem to have: a server must
- * be able to start on a full disk. What follows the last frame is cut, unless it is room kept for more.
- */
-function writeOver(disk: Disk, number: number, end: number): void {
-  const content = contentOf(disk, number, sizeOf(disk, number));
-  const file = disk.open(segmentName(number), { create: false });
-  try {
-    if (!isZero(content, end)) file.truncate(end);
-    file.write(content.subarray(0, end), 0);
-    file.syncNow();
-  } finally {
-    file.close();
-  }
 }
 
 function removeUnfinished(disk: Disk, names: readonly string[]): void {
@@ -320,30 +214,16 @@ function refuseMissingStart(numbers: readonly number[], found: readonly Found[],
   }
 }
 
-function sizeOf(disk: Disk, number: number): number {
-  const file = disk.open(segmentName(number), { create: false });
+/** What the disk cannot read may have been flushed: that is damage, wherever it is. */
+function trustedContent(disk: Disk, number: number, size: number): Buffer {
   try {
-    return file.size();
-  } finally {
-    file.close();
-  }
-}
-
-function contentOf(disk: Disk, number: number, size: number): Buffer {
-  const file: DiskFile = disk.open(segmentName(number), { create: false });
-  try {
-    const content = Buffer.allocUnsafeSlow(size);
-    return content.subarray(0, file.read(content, 0));
-  } finally {
-    file.close();
+    return segmentContent(disk, number, size);
+  } catch (error) {
+    if (!(error instanceof ReadError)) throw error;
+    throw new CorruptJournalError(error.file, error.offset, `the disk cannot read it (${error.code})`);
   }
 }
 
 function isUnwritten(content: Buffer): boolean {
   return checkHeader(content, 0).kind === "unwritten";
-}
-
-function isZero(content: Buffer, from: number): boolean {
-  for (let at = from; at < content.length; at += 1) if (content[at] !== 0) return false;
-  return true;
 }

@@ -63,3 +63,29 @@ export function createSegment(disk: Disk, number: number): Segment {
   const file = disk.open(segmentName(number), { create: true });
   return { number, file, length: 0, sequence: 0 };
 }
+
+export function segmentSize(disk: Disk, number: number): number {
+  const file = disk.open(segmentName(number), { create: false });
+  try {
+    return file.size();
+  } finally {
+    file.close();
+  }
+}
+
+/** Up to `size` bytes of a segment from its beginning. */
+export function segmentContent(disk: Disk, number: number, size: number): Buffer {
+  const file = disk.open(segmentName(number), { create: false });
+  try {
+    const content = Buffer.allocUnsafeSlow(size);
+    return content.subarray(0, file.read(content, 0));
+  } finally {
+    file.close();
+  }
+}
+
+/** True when nothing but room that was kept for more lies behind. */
+export function isZero(content: Buffer, from: number): boolean {
+  for (let at = from; at < content.length; at += 1) if (content[at] !== 0) return false;
+  return true;
+}

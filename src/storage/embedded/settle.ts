@@ -75,7 +75,7 @@ function complete(
   step: Step,
   now: EpochMs,
 ): void {
-  const history = (status.flags & FLAG.history) === 0 ? {} : historyOf(engine.details(slot));
+  const history = (status.flags & FLAG.history) === 0 ? {} : historyOf(engine.history(slot));
   status.flags = (status.flags & FLAG.history) | (result === undefined ? 0 : FLAG.result);
   const details = result === undefined ? history : { ...history, result };
   toFinished(queue, step, slot, status, "completed", now, details);
@@ -91,7 +91,7 @@ function fail(
   now: EpochMs,
 ): SettleOutcome {
   const ranMs = now - status.claimedAt;
-  const details = withFailure(status, engine.details(slot), now, settlement.error);
+  const details = withFailure(status, engine.history(slot), now, settlement.error);
   status.flags = FLAG.history;
   if (settlement.outcome === "refuse") {
     status.flags |= FLAG.refused;
@@ -102,7 +102,7 @@ function fail(
     toFinished(queue, step, slot, status, "dead", now, details);
     return { kind: "dead", ranMs, reason: "attempts" };
   }
-  const delayMs = settlement.delayMs ?? retryDelay(engine, slot, status, settlement.random);
+  const delayMs = settlement.delayMs ?? retryDelay(engine, queue, slot, status, settlement.random);
   if (delayMs === 0) {
     toReadyTail(queue, step, slot, status, now, details);
     return { kind: "ready", ranMs };
@@ -131,6 +131,6 @@ function extend(engine: Engine, queue: QueueState, beat: Heartbeat, step: Step):
   if (!isHeld(status, beat.token, now)) return { kind: "lease-lost", state: status.state };
   // lease.ms stays as claimed: another leaseMs holds for this extension only.
   status.time = now + (beat.leaseMs ?? status.leaseMs);
-  step.move(slot, status, engine.details(slot));
+  step.move(slot, status, engine.history(slot));
   return { kind: "extended", expiresAt: status.time };
 }

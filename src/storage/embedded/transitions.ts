@@ -1,9 +1,10 @@
-import { backoffMs } from "../../task/backoff.ts";
+import { type BackoffPolicy, backoffMs } from "../../task/backoff.ts";
 import { LIMITS } from "../../task/limits.ts";
 import type { EpochMs, Failure } from "../../task/task.ts";
 import { cutToBytes } from "../../task/text.ts";
 import type { Engine } from "./engine.ts";
 import type { QueueState } from "./queue-state.ts";
+import { UnreadableRecordError } from "./read-record.ts";
 import type { Details } from "./records.ts";
 import type { Step } from "./step.ts";
 import { FLAG, type TaskStatus } from "./task-table.ts";
@@ -41,9 +42,24 @@ export function historyOf(details: Details): Details {
   };
 }
 
-/** The wait after the failed attempt of a slot. */
-export function retryDelay(engine: Engine, slot: number, status: TaskStatus, random: number): number {
-  return backoffMs(status.attempt, engine.constants(slot).backoff, random);
+/** The wait after the failed attempt of a slot; by the queue's backoff when the disk does not give the task's back. */
+export function retryDelay(
+  engine: Engine,
+  queue: QueueState,
+  slot: number,
+  status: TaskStatus,
+  random: number,
+): number {
+  return backoffMs(status.attempt, backoffOf(engine, slot) ?? queue.config.backoff, random);
+}
+
+function backoffOf(engine: Engine, slot: number): BackoffPolicy | undefined {
+  try {
+    return engine.constants(slot).backoff;
+  } catch (error) {
+    if (error instanceof UnreadableRecordError) return undefined;
+    throw error;
+  }
 }
 
 export function toReadyTail(
@@ -103,7 +119,7 @@ export function release(
   status: TaskStatus,
   undelivered: boolean,
 ): "ready" | "dead" {
-  const details = historyOf(engine.details(slot));
+  const details = historyOf(engine.history(slot));
   const now = engine.clock.now();
   status.flags &= FLAG.history;
   if (undelivered) status.attempt -= 1;

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../../../src/clock.ts";
-import { aTask, completed, payloadOf, QUEUE, tasks } from "../../../src/storage/contract/builders.ts";
+import { aTask, completed, QUEUE, tasks } from "../../../src/storage/contract/builders.ts";
+import { CorruptJournalError } from "../../../src/storage/embedded/corrupt-journal.ts";
 import { EmbeddedStorage } from "../../../src/storage/embedded/embedded-storage.ts";
-import { CorruptJournalError } from "../../../src/storage/embedded/recover.ts";
 import { segmentName } from "../../../src/storage/embedded/segment.ts";
-import { StorageUnavailableError } from "../../../src/task/errors.ts";
 import { type Operation, SimulatedDisk, seeded } from "../simulated-disk.ts";
 import { fingerprint } from "../workload.ts";
 import { engineTimers } from "./engine-timers.ts";
@@ -99,54 +98,6 @@ describe("a segment that cannot be removed", () => {
     const before = await fingerprint(storage);
     engineTimers.forget();
     expect(await fingerprint(await open(disk.afterKill()))).toBe(before);
-  });
-});
-
-describe("a record that cannot be read", () => {
-  /** More than the engine keeps in memory. */
-  const LARGE = payloadOf(1_500);
-
-  async function withOldTask(disk: SimulatedDisk): Promise<EmbeddedStorage> {
-    const storage = await open(disk);
-    await storage.enqueue(QUEUE, [aTask({ payload: LARGE })]);
-    await storage.enqueue(QUEUE, tasks(40));
-    return storage;
-  }
-
-  it("answers with an error when a record can no longer be read, and goes on when it can", async () => {
-    const disk = new SimulatedDisk();
-    const storage = await withOldTask(disk);
-    disk.readFault = disk.reads + 1;
-
-    const refusal = await storage.claim(QUEUE, [{ max: 1 }]).catch((error: unknown) => error);
-
-    expect(refusal).toBeInstanceOf(StorageUnavailableError);
-    expect((refusal as StorageUnavailableError).details).toMatchObject({
-      file: expect.stringMatching(/^journal-/),
-      offset: expect.any(Number),
-    });
-    expect((await storage.snapshot(QUEUE))?.counts).toMatchObject({ ready: 41, leased: 0 });
-    disk.readFault = undefined;
-    const { grants } = await storage.claim(QUEUE, [{ max: 1 }]);
-    expect(grants[0]?.[0]?.payload).toBe(LARGE);
-  });
-
-  it("answers with an error when a file is shorter than it was", async () => {
-    const disk = new SimulatedDisk();
-    const openFile = disk.open.bind(disk);
-    let isShort = false;
-    disk.open = (name, options) => {
-      const file = openFile(name, options);
-      const readAll = file.read.bind(file);
-      file.read = (target, offset) => readAll(isShort ? target.subarray(0, 20) : target, offset);
-      return file;
-    };
-    const storage = await withOldTask(disk);
-    isShort = true;
-
-    await expect(storage.claim(QUEUE, [{ max: 1 }])).rejects.toThrow(
-      /Cannot read \S+ at offset \d+: Expected/,
-    );
   });
 });
 

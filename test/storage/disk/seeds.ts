@@ -19,6 +19,11 @@ export function isTurnOf(disaster: Disaster, seed: number, operation: number): b
   return DISASTERS[(seed + operation) % DISASTERS.length] === disaster;
 }
 
+/** The same for what goes wrong at one of the reads, of which there are about as many. */
+export function isTurnOfRead(seed: number, read: number): boolean {
+  return RUNS <= FEW_RUNS || (seed + read) % DISASTERS.length === 0;
+}
+
 /** Tries all seeds, and says which one failed. */
 export async function forEachSeed(attempt: (seed: number) => Promise<void>): Promise<void> {
   for (let seed = FIRST; seed < FIRST + RUNS; seed += 1) {

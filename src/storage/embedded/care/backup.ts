@@ -1,7 +1,7 @@
+import { CorruptJournalError } from "../corrupt-journal.ts";
 import type { Disk } from "../disk.ts";
 import { FRAME_KIND, FrameWriter } from "../frame.ts";
 import { RECORD, read, writeNumber } from "../records.ts";
-import { CorruptJournalError } from "../recover.ts";
 import { segmentName } from "../segment.ts";
 import { FrozenDisk } from "./frozen-disk.ts";
 import { loadFrozen } from "./load.ts";

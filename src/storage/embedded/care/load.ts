@@ -12,12 +12,14 @@ export function readingEngine(): Engine {
     clock: steadyClock(),
     durability: "none",
     tasksMax: Number.MAX_SAFE_INTEGER,
+    memoryBytesMax: Number.MAX_SAFE_INTEGER,
     cacheBytesMax: 0,
     segmentBytes: Number.MAX_SAFE_INTEGER,
     reserveBytes: 0,
     bootId: bootId(),
     fenceBlock: 1,
     onBroken: () => {},
+    onUnreadable: () => {},
   });
 }
 

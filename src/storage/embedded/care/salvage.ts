@@ -49,7 +49,7 @@ export interface SalvageReport {
 
 /**
  * Writes a new store with everything in a damaged folder that can be trusted: the last whole record of each task,
- * every key and every queue. Leaves the damaged folder as it is.
+ * every key and every queue. Leaves the damaged folder as it is, and reads around what the disk does not give.
  *
  * @throws {StorageUnavailableError} when a server on this machine is at work in the folder.
  * @throws {InvalidRequestError} when `from` is no store, or `to` is not empty.
@@ -80,7 +80,7 @@ async function salvage(
   const survey = await surveyOf(disk, options);
   const engine = readingEngine();
   const named = addQueues(engine, survey, options.names ?? new Map());
-  const { loader, highestFence } = await replayAll(disk, engine, survey, options);
+  const { loader, highestFence, gaps } = await replayAll(disk, engine, survey, options);
   openForReading(engine, disk);
   const lost = survey.losses.tell(engine, disk, loader.orphans);
   putInOrder(engine);
@@ -90,18 +90,17 @@ async function salvage(
     missing: settleTotals(engine, number),
     isNameLost: !named.has(number),
   }));
-  const uncertain = countUncertain(engine, survey.gaps);
+  const uncertain = countUncertain(engine, gaps);
   const fences = Math.max(loader.fenceEnd, highestFence + 1) + FENCE_LEAP;
   await writeStore(engine, fences, target, {
     onProgress: (done, of) => onProgress?.({ step: "writing", done, of }),
     signal,
   });
-  return { gaps: survey.gaps, calls: callsIn(survey.gaps), queues, lost, uncertain };
+  return { gaps, calls: callsIn(gaps), queues, lost, uncertain };
 }
 
 /** What is learned at a first reading. */
 interface Survey {
-  readonly gaps: readonly Gap[];
   readonly names: ReadonlyMap<number, QueueName>;
   /** One more than the highest number of a queue. */
   readonly queues: number;
@@ -113,7 +112,7 @@ async function surveyOf(disk: FrozenDisk, { onProgress, signal }: CareOptions): 
   const losses = new Losses();
   const of = 2 * disk.bytes;
   let queues = 0;
-  const { gaps } = await scanFrames(
+  await scanFrames(
     disk,
     {
       frame(_segment, content, frame) {
@@ -132,7 +131,7 @@ async function surveyOf(disk: FrozenDisk, { onProgress, signal }: CareOptions): 
     },
     signal,
   );
-  return { gaps, names, queues, losses };
+  return { names, queues, losses };
 }
 
 /** Makes all queues known before their tasks come; returns the numbers of those whose name is known. */
@@ -162,11 +161,11 @@ async function replayAll(
   engine: Engine,
   { losses }: Survey,
   { onProgress, signal }: CareOptions,
-): Promise<{ loader: Loader; highestFence: number }> {
+): Promise<{ loader: Loader; highestFence: number; gaps: readonly Gap[] }> {
   const loader = new Loader(engine);
   let highestFence = 0;
   const half = disk.bytes;
-  await scanFrames(
+  const { gaps } = await scanFrames(
     disk,
     {
       frame(segment, content, frame) {
@@ -179,11 +178,13 @@ async function replayAll(
           loader.replay(segment, content, at);
         }
       },
+      // A failing disk may give less than at the first reading.
+      damage: (_segment, content, start, end) => losses.look(content, start, end),
       progress: (done) => onProgress?.({ step: "reading", done: half + done, of: 2 * half }),
     },
     signal,
   );
-  return { loader, highestFence };
+  return { loader, highestFence, gaps };
 }
 
 /** Lets the engine read records back; a segment that is missing has none. */

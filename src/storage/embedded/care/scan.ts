@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
+import { refuseNewerFormat } from "../corrupt-journal.ts";
 import { FRAME, type Frame, readFrame } from "../frame.ts";
 import { RECORD, read } from "../records.ts";
-import { refuseNewerFormat } from "../recover.ts";
 import { checkHeader, SEGMENT_HEADER, segmentName } from "../segment.ts";
 import type { FrozenDisk } from "./frozen-disk.ts";
 import { recordFault } from "./record-check.ts";
@@ -59,7 +59,7 @@ export async function scanFrames(
   visitor: ScanVisitor,
   signal?: AbortSignal,
 ): Promise<Scan> {
-  const scanner = new Scanner(visitor);
+  const scanner = new Scanner(disk, visitor);
   let before: number | undefined;
   let bytes = 0;
   for (const number of disk.numbers) {
@@ -78,6 +78,7 @@ export async function scanFrames(
 }
 
 class Scanner {
+  readonly #disk: FrozenDisk;
   readonly #visitor: ScanVisitor;
   readonly gaps: Gap[] = [];
   frames = 0;
@@ -87,7 +88,8 @@ class Scanner {
   #first = 0;
   #oldest = 0;
 
-  constructor(visitor: ScanVisitor) {
+  constructor(disk: FrozenDisk, visitor: ScanVisitor) {
+    this.#disk = disk;
     this.#visitor = visitor;
   }
 
@@ -124,7 +126,7 @@ class Scanner {
       file: segmentName(number),
       offset: 0,
       bytes: SEGMENT_HEADER,
-      why: "no journal header",
+      why: this.#unread(number, 0, SEGMENT_HEADER) ?? "no journal header",
     });
     return Math.min(SEGMENT_HEADER, content.length);
   }
@@ -175,9 +177,15 @@ class Scanner {
       file: segmentName(number),
       offset: start,
       bytes: end - start,
-      why: "a checksum is wrong",
+      why: this.#unread(number, start, end) ?? "a checksum is wrong",
     });
     this.#visitor.damage?.(number, content, start, end);
+  }
+
+  /** Why bytes are not what was written, when it is that the disk did not give them. */
+  #unread(number: number, start: number, end: number): string | undefined {
+    const at = this.#disk.unreadableIn(number, start, end);
+    return at === undefined ? undefined : `the disk cannot read it at offset ${at}`;
   }
 
   #close(before: number | undefined): void {

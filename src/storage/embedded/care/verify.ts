@@ -1,6 +1,6 @@
 import { TASK_STATES, type TaskState } from "../../../task/task.ts";
+import { CorruptJournalError } from "../corrupt-journal.ts";
 import type { Engine } from "../engine.ts";
-import { CorruptJournalError } from "../recover.ts";
 import { FrozenDisk } from "./frozen-disk.ts";
 import { brokenInvariants } from "./invariants.ts";
 import { type Loaded, loadFrozen } from "./load.ts";
@@ -43,7 +43,7 @@ export interface VerifyReport {
 }
 
 /**
- * Reads every checksum and every invariant of a folder, and changes nothing. A server may be at work in it: then
+ * Reads every checksum and every invariant of a folder, and changes nothing; what the disk cannot read is damage. A server may be at work in it: then
  * it is the folder of one moment that is looked at.
  *
  * @throws {InvalidRequestError} when the folder is no store.
@@ -96,9 +96,13 @@ function open(disk: FrozenDisk, { gaps }: Scan): Loaded | { readonly damage: rea
   } catch (error) {
     if (!(error instanceof CorruptJournalError)) throw error;
     const { file, offset, why } = error;
-    const isKnown = places.some((place) => place.file === file && place.offset === offset);
+    const isKnown = places.some((place) => place.file === file && isIn(place, offset));
     return { damage: isKnown ? places : [{ file, offset, bytes: 0, why }, ...places] };
   }
+}
+
+function isIn({ offset, bytes }: Place, at: number): boolean {
+  return at === offset || (at > offset && at < offset + bytes);
 }
 
 export function talliesOf(engine: Engine): QueueTally[] {
