@@ -32,7 +32,7 @@ const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   idempotency_conflict: "the key was seen with another payload; `details.id` is the first task's",
   payload_too_large: "a payload or result over the server's limit, or a body over 16 MiB",
   rate_limited: "too many requests; kept for servers that limit, this one does not",
-  queue_full: "the queue's `maxDepth`, or the store's bound on tasks, is reached",
+  queue_full: "the queue's `maxDepth`, or the store's bound on tasks or on memory, is reached",
   internal_error: "a fault of the server; its log has the request id",
   storage_unavailable: "the engine cannot answer now; nothing was acknowledged",
   shutting_down: "the server drains",
