@@ -4,19 +4,22 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { startRedis } from "../../../test/redis/servers/redis-server.ts";
 import { newTaskId, type QueueName } from "../../task/ids.ts";
 import type { ClaimedTask, NewTask } from "../../task/task.ts";
-import type { Settlement } from "../storage.ts";
+import type { PruneReply, ReapReply, Settlement } from "../storage.ts";
 import { RedisStorage } from "./redis-storage.ts";
+import { OffsetClock } from "./server-clock.ts";
 
 const QUEUE = "emails" as QueueName;
 const PRIORITIES = 10;
 
 const server = await startRedis();
 const admin = new Redis(server.url);
+let clockOffset: OffsetClock;
 let storage: RedisStorage;
 
 beforeEach(async () => {
   await storage?.close();
-  storage = await RedisStorage.open({ url: server.url, prefix: `test-${randomUUID()}` });
+  clockOffset = new OffsetClock();
+  storage = await RedisStorage.open({ url: server.url, prefix: `test-${randomUUID()}`, clockOffset });
   await storage.configure(QUEUE, {});
 });
 
@@ -113,6 +116,24 @@ describe("one call of the storage is one script, whose calls of Redis do not gro
     const ids = sent.map((task) => task.id);
     expect(await callsOf(() => storage.cancel(QUEUE, ids))).toBe(6);
     expect(await callsOf(() => storage.requeue(QUEUE, ids))).toBe(8);
+  });
+
+  it("takes expired leases back, and purges, at most 250 tasks a script", async () => {
+    await claimed(500);
+    clockOffset.advance(3_600_000);
+    let reaped: ReapReply | undefined;
+    let purged: PruneReply | undefined;
+
+    // Twice as many calls as one script makes.
+    await callsOf(async () => {
+      reaped = await storage.reapExpired(QUEUE, 500);
+    }, 2);
+    await callsOf(async () => {
+      purged = await storage.purge(QUEUE, "ready", 500);
+    }, 2);
+
+    expect([reaped?.reaped.length, reaped?.more]).toEqual([500, false]);
+    expect(purged).toEqual({ pruned: 500, more: false });
   });
 
   it("looks for what is due in one command", async () => {

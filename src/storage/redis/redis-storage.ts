@@ -48,6 +48,7 @@ import {
   pushSettlements,
   type SettleScriptReply,
 } from "./settlements.ts";
+import { inScripts } from "./steps.ts";
 import { Store } from "./store.ts";
 import { type ImportScriptReply, importArgs } from "./stored.ts";
 import { WakeUps } from "./wake-ups.ts";
@@ -179,19 +180,12 @@ export class RedisStorage implements MovableStorage {
   }
 
   async reapExpired(queue: QueueName, limit: number): Promise<ReapReply> {
-    const [, more, woken, words] = await this.#store.timed<[number, number, number, string[]]>(
-      SCRIPTS.reap,
-      queue,
-      [this.#store.shift, this.#wakeUps.self(queue), limit],
+    const replies = await inScripts(
+      limit,
+      (step) => this.#reap(queue, step),
+      ({ reaped }) => reaped.length,
     );
-    const reaped = words.map((word) => ({
-      id: `${queue}~${word.slice(0, 16)}` as TaskId,
-      state: word.charAt(16) === "D" ? ("dead" as const) : ("ready" as const),
-    }));
-    for (const { id, state } of reaped)
-      if (state === "dead") this.#wakeUps.tell({ kind: "finished", id, state });
-    if (reaped.some(({ state }) => state === "ready")) this.#wakeUps.readied(queue, woken);
-    return { reaped, more: more === 1 };
+    return { reaped: replies.flatMap(({ reaped }) => reaped), more: replies.at(-1)?.more ?? false };
   }
 
   async prune(queue: QueueName, limit: number): Promise<PruneReply> {
@@ -203,9 +197,13 @@ export class RedisStorage implements MovableStorage {
   }
 
   async purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
-    const args = [this.#store.shift, state, limit];
-    const [, pruned, more] = await this.#store.timed<[number, number, number]>(SCRIPTS.purge, queue, args);
-    return { pruned, more: more === 1 };
+    const replies = await inScripts(
+      limit,
+      (step) => this.#purge(queue, state, step),
+      ({ pruned }) => pruned,
+    );
+    const pruned = replies.reduce((sum, reply) => sum + reply.pruned, 0);
+    return { pruned, more: replies.at(-1)?.more ?? false };
   }
 
   async cancel(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]> {
@@ -381,6 +379,28 @@ export class RedisStorage implements MovableStorage {
     } finally {
       this.#lanes.leave(queue, lane);
     }
+  }
+
+  async #reap(queue: QueueName, limit: number): Promise<ReapReply> {
+    const [, more, woken, words] = await this.#store.timed<[number, number, number, string[]]>(
+      SCRIPTS.reap,
+      queue,
+      [this.#store.shift, this.#wakeUps.self(queue), limit],
+    );
+    const reaped = words.map((word) => ({
+      id: `${queue}~${word.slice(0, 16)}` as TaskId,
+      state: word.charAt(16) === "D" ? ("dead" as const) : ("ready" as const),
+    }));
+    for (const { id, state } of reaped)
+      if (state === "dead") this.#wakeUps.tell({ kind: "finished", id, state });
+    if (reaped.some(({ state }) => state === "ready")) this.#wakeUps.readied(queue, woken);
+    return { reaped, more: more === 1 };
+  }
+
+  async #purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
+    const args = [this.#store.shift, state, limit];
+    const [, pruned, more] = await this.#store.timed<[number, number, number]>(SCRIPTS.purge, queue, args);
+    return { pruned, more: more === 1 };
   }
 
   async #move(queue: QueueName, verb: "cancel" | "requeue", ids: readonly TaskId[]): Promise<Moved> {

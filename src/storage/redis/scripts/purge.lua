@@ -3,7 +3,7 @@
 -- ARGV  1 clock offset, 2 state, 3 limit
 -- Reply now, number of tasks removed, 1 when more are there
 -- Cost  TIME, HMGET, HDEL, HSET; ready: one LMPOP, LLEN for each priority, HMGET; else ZRANGE, HMGET, ZREMRANGEBYRANK, ZCARD
--- Bound 500 tasks, 500 tombstones
+-- Bound 250 tasks, 500 tombstones
 --#include queue
 --#include meta
 local state, limit = ARGV[2], tonumber(ARGV[3])

@@ -4,7 +4,7 @@
 -- Reply now, 1 when more have expired, 1 when the caller is the one to wake, id and letter of each
 -- Cost  TIME, HMGET, ZRANGE, HMGET, ZREM, ZADD, HSET, ZRANGE, ZRANGE, ZADD, HSET and one RPUSH for each priority; a wake
 --       and awaited ends three more
--- Bound 500 tasks
+-- Bound 250 tasks
 --#include queue
 --#include meta
 local fields, fresh, fresh_failures = {}, {}, {}
