@@ -132,6 +132,32 @@ describe("the turns of a worker's tasks", () => {
     expect(started).toEqual(["slow"]);
   });
 
+  it("hand nobody back while the next ones are on their way, where one runs at a time: they would come first", () => {
+    const { slots, turns: line } = turns();
+    line.add(aTask("slow"));
+    line.add(aTask("a"));
+    slots.take();
+    const asked = slots.promise(1);
+
+    vi.advanceTimersByTime(50);
+    expect(handedBack).toEqual([]);
+    slots.takeBack(asked, 1);
+    line.add(aTask("b"));
+    vi.advanceTimersByTime(20);
+
+    expect(handedBack).toEqual(["a", "b"]);
+  });
+
+  it("hand back who has waited 20 ms while a claim is under way, where several run at a time", () => {
+    const { slots, turns: line } = turns({ concurrency: 2 });
+    for (const id of ["slow", "slower", "a"]) line.add(aTask(id));
+    slots.promise();
+
+    vi.advanceTimersByTime(20);
+
+    expect(handedBack).toEqual(["a"]);
+  });
+
   it("look at who waits now, not at who waited when the look was planned", () => {
     const { turns: line } = turns();
     line.add(aTask("a"));

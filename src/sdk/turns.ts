@@ -100,12 +100,21 @@ export class Turns {
     this.#ranMs = 0;
   }
 
+  #lookIn(ms: number): void {
+    this.#timer = setTimeout(this.#look, ms);
+  }
+
+  /**
+   * Where one task runs at a time, nobody is handed back while the next ones are on their way: they would come first.
+   * The outcomes could not leave before that answer anyway.
+   */
   readonly #look = (): void => {
     this.#timer = undefined;
     const [oldest] = this.#waiting;
     if (oldest === undefined) return;
     const waitedMs = performance.now() - oldest.receivedAt;
-    if (waitedMs < PATIENCE_MS) this.#timer = setTimeout(this.#look, PATIENCE_MS - waitedMs);
+    if (waitedMs < PATIENCE_MS) this.#lookIn(PATIENCE_MS - waitedMs);
+    else if (this.#concurrency === 1 && this.#slots.isClaiming) this.#lookIn(PATIENCE_MS);
     else this.stop();
   };
 
