@@ -392,7 +392,7 @@ describe("a worker on a bad day", () => {
       "q",
       Array.from({ length: 100 }, (_, index) => index),
     );
-    const worker = work(() => {}, { concurrency: 1 }, { waitMs: 20_000 });
+    const worker = work(() => {}, { concurrency: 1, aheadMs: 0 }, { waitMs: 20_000 });
 
     await worker.whenIdle();
 
