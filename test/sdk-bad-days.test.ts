@@ -302,6 +302,30 @@ describe("a worker on a bad day", () => {
     expect(told[0]?.blockedMs).toBeGreaterThan(333);
   });
 
+  it("starts no handler on a lease that ended while another one blocked the event loop, and tells no lost result", async () => {
+    const [, second] = await direct.enqueueMany("q", ["blocks", "waits"]);
+    const waiting = second?.task?.id;
+    const begun: [unknown, boolean][] = [];
+    const worker = work(
+      ({ task }) => {
+        begun.push([task.payload, task.lease.expiresAt > Date.now()]);
+        if (begun.length === 1) block(1_100);
+      },
+      { leaseMs: 1_000, concurrency: 2 },
+    );
+    const errors = troubleOf(worker);
+
+    await expect
+      .poll(async () => (await direct.queue("q").get()).counts, { timeout: 10_000 })
+      .toMatchObject({ ready: 0, scheduled: 0, leased: 0 });
+
+    expect(begun.filter(([, isLeased]) => !isLeased)).toEqual([]);
+    expect(begun.at(0)).toEqual(["blocks", true]);
+    expect(begun).toContainEqual(["waits", true]);
+    const told = errors.map(({ message }) => message).join("\n");
+    expect(told).not.toContain(`${waiting} ended was not stored`);
+  });
+
   it("closes within its lease when the server is gone, and says what was lost", async () => {
     const worker = work(() => "done", { leaseMs: 1_000 });
     const errors = troubleOf(worker);
@@ -368,7 +392,7 @@ describe("a worker on a bad day", () => {
       "q",
       Array.from({ length: 100 }, (_, index) => index),
     );
-    const worker = work(() => {}, { concurrency: 1 }, { waitMs: 20_000 });
+    const worker = work(() => {}, { concurrency: 1, aheadMs: 0 }, { waitMs: 20_000 });
 
     await worker.whenIdle();
 

@@ -378,6 +378,15 @@ describe.each(PLACES)("a worker on $name", ({ open }) => {
       expect(seen).toEqual(Array(1_001).fill(1));
     });
 
+    it("are told to be through as soon as they are, though a claim waits for more", async () => {
+      await dibs.enqueueMany("q", many);
+      const worker = dibs.work("q", () => {}, { concurrency: 1 });
+
+      await once(worker, "idle");
+
+      expect((await dibs.queue("q").get()).counts).toMatchObject({ ready: 0, leased: 0, completed: 500 });
+    });
+
     it("claim nothing ahead when they are told not to", async () => {
       let mostHeld = 0;
       await dibs.enqueueMany("q", many);

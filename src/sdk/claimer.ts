@@ -16,7 +16,7 @@ export interface ClaimerActions {
 }
 
 /**
- * Keeps one claim waiting at the server while slots are free: at most one, for all of them. When it brings
+ * Keeps one claim waiting at the server while a handler has nothing to do: at most one, for all free slots. When it brings
  * tasks, and whenever a slot becomes free without a claim of its own, it asks anew; there is no timer
  * between a task that ends and the next one.
  *

@@ -23,6 +23,8 @@ export class HeldTask {
   readonly handler: TaskHandler;
   readonly receivedAt: number;
   stage: ClaimStage = "open";
+  /** Its handler was called; before that there is no end of it that could get lost. */
+  hasBegun = false;
   isRunning = false;
   /** A heartbeat for it is under way. */
   isBeating = false;
@@ -52,6 +54,7 @@ export class HeldTask {
 
   /** Its handler starts, and may run so long. */
   start(now: number, timeoutMs: number): void {
+    this.hasBegun = true;
     this.isRunning = true;
     this.#startedAt = now;
     this.#timeoutAt = now + timeoutMs;

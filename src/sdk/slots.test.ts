@@ -50,10 +50,34 @@ describe("slots", () => {
     slots.ahead = 2;
     slots.take();
 
-    expect(slots.promise()).toBe(2);
-    expect(slots.promise(1)).toBe(0);
-    slots.takeBack(2);
     expect(slots.promise(1)).toBe(3);
+    expect(slots.promise(1)).toBe(0);
+    slots.takeBack(3, 1);
+    expect(slots.promise(1)).toBe(3);
+  });
+
+  it("are promised to one claim at a time also when it asks for no more than it frees", () => {
+    const slots = new Slots(1);
+    slots.take();
+    expect(slots.promise(1)).toBe(1);
+
+    // Its task was lost meanwhile.
+    slots.free();
+    expect(slots.promise()).toBe(0);
+    slots.takeBack(1, 1);
+    expect(slots.promise()).toBe(1);
+  });
+
+  it("are promised ahead to no claim of its own while every handler has a task", () => {
+    const slots = new Slots(2);
+    slots.ahead = 10;
+    slots.take();
+    slots.take();
+
+    expect(slots.promise()).toBe(0);
+    slots.free();
+    expect(slots.promise()).toBe(11);
+    expect(slots.promise()).toBe(0);
   });
 
   it("are promised a thousand at a time, as many as a claim may ask for", () => {

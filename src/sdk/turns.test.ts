@@ -24,6 +24,7 @@ describe("the turns of a worker's tasks", () => {
     handedBack = [];
   });
   afterEach(() => {
+    vi.restoreAllMocks();
     vi.useRealTimers();
   });
 
@@ -68,6 +69,33 @@ describe("the turns of a worker's tasks", () => {
     expect(started).toEqual(["a", "c"]);
   });
 
+  it("give back who comes to its turn with a lease that may have ended, and go on with the next", () => {
+    const { turns: line } = turns();
+    line.add(aTask("blocks the event loop"));
+    line.add(aTask("a"));
+    line.add(aTask("b"));
+    // No timer fires meanwhile.
+    vi.spyOn(performance, "now").mockReturnValue(27_000);
+    const fresh = aTask("c");
+    line.add(fresh);
+
+    line.ended(27_000);
+
+    expect(handedBack).toEqual(["a", "b"]);
+    expect(started).toEqual(["blocks the event loop", "c"]);
+  });
+
+  it("give back whom a handler kept from its start for as long as its lease", () => {
+    const { turns: line } = turns({ concurrency: 2 });
+    const late = aTask("late");
+    vi.spyOn(performance, "now").mockReturnValue(27_000);
+
+    line.add(late);
+
+    expect(started).toEqual([]);
+    expect(handedBack).toEqual(["late"]);
+  });
+
   it("let so much be claimed ahead as the handlers get through in a millisecond", () => {
     const { slots, turns: line } = turns();
 
@@ -92,9 +120,12 @@ describe("the turns of a worker's tasks", () => {
     work(long.turns, 0.51);
     const never = turns({ aheadMs: 0 });
     work(never.turns, 0.01);
+    const frozen = turns({ aheadMs: 0 });
+    work(frozen.turns, 0);
 
     expect(long.slots.ahead).toBe(0);
     expect(never.slots.ahead).toBe(0);
+    expect(frozen.slots.ahead).toBe(0);
   });
 
   it("let nothing be claimed ahead any more once handlers have become long", () => {
@@ -130,6 +161,32 @@ describe("the turns of a worker's tasks", () => {
     expect(slots.ahead).toBe(0);
     line.ended(20);
     expect(started).toEqual(["slow"]);
+  });
+
+  it("hand nobody back while the next ones are on their way, where one runs at a time: they would come first", () => {
+    const { slots, turns: line } = turns();
+    line.add(aTask("slow"));
+    line.add(aTask("a"));
+    slots.take();
+    const asked = slots.promise(1);
+
+    vi.advanceTimersByTime(50);
+    expect(handedBack).toEqual([]);
+    slots.takeBack(asked, 1);
+    line.add(aTask("b"));
+    vi.advanceTimersByTime(20);
+
+    expect(handedBack).toEqual(["a", "b"]);
+  });
+
+  it("hand back who has waited 20 ms while a claim is under way, where several run at a time", () => {
+    const { slots, turns: line } = turns({ concurrency: 2 });
+    for (const id of ["slow", "slower", "a"]) line.add(aTask(id));
+    slots.promise();
+
+    vi.advanceTimersByTime(20);
+
+    expect(handedBack).toEqual(["a"]);
   });
 
   it("look at who waits now, not at who waited when the look was planned", () => {

@@ -11,6 +11,8 @@ export interface TurnsActions {
 
 /** Handlers longer than this, in the mean, gain nothing worth a lease: a round trip is short beside them. */
 const SHORT_MS = 0.5;
+/** A clock that stands still, as in a test that moves it by hand, makes no handler infinitely short. */
+const MEAN_MS_MIN = 0.000_1;
 /** So many handlers were measured before tasks are claimed ahead, and before it is judged anew. */
 const WINDOW = 64;
 /** More than these a call does not make cheaper. */
@@ -72,22 +74,27 @@ export class Turns {
     this.#handBack();
   }
 
-  #start(held: HeldTask): void {
+  /** False when it goes back: another handler kept the event loop for so long that its lease may have ended. */
+  #start(held: HeldTask): boolean {
+    if (performance.now() >= held.trustedUntil) {
+      this.#actions.handBack([held]);
+      return false;
+    }
     this.#running += 1;
     this.#actions.start(held);
+    return true;
   }
 
   #next(): void {
     for (let held = this.#waiting.shift(); held !== undefined; held = this.#waiting.shift()) {
       // Cancelled meanwhile, or its lease was lost.
       if (held.stage !== "open") continue;
-      this.#start(held);
-      return;
+      if (this.#start(held)) return;
     }
   }
 
   #judge(): void {
-    const meanMs = this.#ranMs / WINDOW;
+    const meanMs = Math.max(this.#ranMs / WINDOW, MEAN_MS_MIN);
     const most = meanMs > SHORT_MS ? 0 : (this.#concurrency * this.#aheadMs) / meanMs;
     this.#slots.ahead = Math.floor(Math.min(most, AHEAD_MAX, LIMITS.claimMax));
     this.#ended = 0;
@@ -100,12 +107,21 @@ export class Turns {
     this.#ranMs = 0;
   }
 
+  #lookIn(ms: number): void {
+    this.#timer = setTimeout(this.#look, ms);
+  }
+
+  /**
+   * Where one task runs at a time, nobody is handed back while the next ones are on their way: they would come first.
+   * The outcomes could not leave before that answer anyway.
+   */
   readonly #look = (): void => {
     this.#timer = undefined;
     const [oldest] = this.#waiting;
     if (oldest === undefined) return;
     const waitedMs = performance.now() - oldest.receivedAt;
-    if (waitedMs < PATIENCE_MS) this.#timer = setTimeout(this.#look, PATIENCE_MS - waitedMs);
+    if (waitedMs < PATIENCE_MS) this.#lookIn(PATIENCE_MS - waitedMs);
+    else if (this.#concurrency === 1 && this.#slots.isClaiming) this.#lookIn(PATIENCE_MS);
     else this.stop();
   };
 

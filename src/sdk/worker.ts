@@ -30,8 +30,8 @@ const LOOK_AGAIN_MS = 10;
  * Claims tasks, runs their handlers, and settles them, until it is closed.
  *
  * This class puts the parts together and decides what an end means. The parts: `Slots` counts, `Claimer` keeps
- * one claim waiting, `Turns` says whose handler runs, `HandlerRunner` runs it, `Settler` sends how it ended and brings the next tasks
- * with it, `LeaseKeeper` renews leases and watches the clock.
+ * one claim waiting, `Turns` says whose handler runs, `HandlerRunner` runs it, `Settler` sends how it ended and brings the
+ * next tasks with it, `LeaseKeeper` renews leases and watches the clock.
  */
 export class Worker extends EventEmitter<WorkerEvents> {
   readonly #connection: Connection;
@@ -206,20 +206,22 @@ export class Worker extends EventEmitter<WorkerEvents> {
   /** Takes the tasks of a claim in hand, when `asked` were asked for. */
   #receive(tasks: readonly ClaimedTaskMessage[], asked: number): void {
     if (tasks.length > 0) this.#isBusy = true;
-    for (const task of tasks) this.#begin(task);
+    // One instant for all: the handler of the first may keep the event loop while the leases of the others run.
+    const receivedAt = performance.now();
+    for (const task of tasks) this.#begin(task, receivedAt);
     if (this.#closed !== undefined) return;
     this.#claimer.pump();
     if (tasks.length === 0 && asked > 0) this.#tellIdle();
   }
 
-  #begin(task: ClaimedTaskMessage): void {
+  #begin(task: ClaimedTaskMessage, receivedAt: number): void {
     const handler = this.#handlers.get(task.queue);
     if (handler === undefined || this.#closed !== undefined) this.#refuse([task]);
-    else this.#turns.add(this.#hold(task, handler));
+    else this.#turns.add(this.#hold(task, handler, receivedAt));
   }
 
-  #hold(task: ClaimedTaskMessage, handler: TaskHandler): HeldTask {
-    const held = new HeldTask(task, handler, performance.now());
+  #hold(task: ClaimedTaskMessage, handler: TaskHandler, receivedAt = performance.now()): HeldTask {
+    const held = new HeldTask(task, handler, receivedAt);
     this.#held.add(held);
     this.#slots.take();
     this.#keeper.add(held);
@@ -291,9 +293,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     held.stage = "ended";
     const reason = held.abort(code, message, performance.now());
     this.#reports.tell("lease-lost", { task: held.task as ClaimedTaskView, reason });
-    if (wasSettling) {
-      this.#reports.notStored(held, message);
-    }
+    if (wasSettling && held.hasBegun) this.#reports.notStored(held, message);
     this.#letGo(held);
   }
 
