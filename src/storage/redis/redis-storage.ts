@@ -48,7 +48,7 @@ import {
   pushSettlements,
   type SettleScriptReply,
 } from "./settlements.ts";
-import { inScripts } from "./steps.ts";
+import { Steps } from "./steps.ts";
 import { Store } from "./store.ts";
 import { type ImportScriptReply, importArgs } from "./stored.ts";
 import { WakeUps } from "./wake-ups.ts";
@@ -71,6 +71,7 @@ export class RedisStorage implements MovableStorage {
   readonly callsInFlight = 2;
   readonly #store: Store;
   readonly #wakeUps: WakeUps;
+  readonly #steps: Steps;
   readonly #names: QueueNames;
   readonly #lanes: Lanes;
   readonly #enqueues = new Lanes(1);
@@ -78,6 +79,7 @@ export class RedisStorage implements MovableStorage {
   private constructor(store: Store) {
     this.#store = store;
     this.#wakeUps = new WakeUps(store);
+    this.#steps = new Steps(store, this.#wakeUps);
     this.#names = new QueueNames(store);
     this.#lanes = new Lanes(store.link.connections);
   }
@@ -169,41 +171,20 @@ export class RedisStorage implements MovableStorage {
     return words.map(heartbeatOutcomeOf);
   }
 
-  async promoteDue(queue: QueueName, limit: number): Promise<PromoteReply> {
-    const [, more, woken, latenessMs] = await this.#store.timed<[number, number, number, number[]]>(
-      SCRIPTS.promote,
-      queue,
-      [this.#store.shift, this.#wakeUps.self(queue), limit],
-    );
-    if (latenessMs.length > 0) this.#wakeUps.readied(queue, woken);
-    return { latenessMs, more: more === 1 };
+  promoteDue(queue: QueueName, limit: number): Promise<PromoteReply> {
+    return this.#steps.promoteDue(queue, limit);
   }
 
-  async reapExpired(queue: QueueName, limit: number): Promise<ReapReply> {
-    const replies = await inScripts(
-      limit,
-      (step) => this.#reap(queue, step),
-      ({ reaped }) => reaped.length,
-    );
-    return { reaped: replies.flatMap(({ reaped }) => reaped), more: replies.at(-1)?.more ?? false };
+  reapExpired(queue: QueueName, limit: number): Promise<ReapReply> {
+    return this.#steps.reapExpired(queue, limit);
   }
 
-  async prune(queue: QueueName, limit: number): Promise<PruneReply> {
-    const [, pruned] = await this.#store.timed<[number, number]>(SCRIPTS.prune, queue, [
-      this.#store.shift,
-      limit,
-    ]);
-    return { pruned, more: pruned === limit };
+  prune(queue: QueueName, limit: number): Promise<PruneReply> {
+    return this.#steps.prune(queue, limit);
   }
 
-  async purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
-    const replies = await inScripts(
-      limit,
-      (step) => this.#purge(queue, state, step),
-      ({ pruned }) => pruned,
-    );
-    const pruned = replies.reduce((sum, reply) => sum + reply.pruned, 0);
-    return { pruned, more: replies.at(-1)?.more ?? false };
+  purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
+    return this.#steps.purge(queue, state, limit);
   }
 
   async cancel(queue: QueueName, ids: readonly TaskId[]): Promise<MoveOutcome[]> {
@@ -379,28 +360,6 @@ export class RedisStorage implements MovableStorage {
     } finally {
       this.#lanes.leave(queue, lane);
     }
-  }
-
-  async #reap(queue: QueueName, limit: number): Promise<ReapReply> {
-    const [, more, woken, words] = await this.#store.timed<[number, number, number, string[]]>(
-      SCRIPTS.reap,
-      queue,
-      [this.#store.shift, this.#wakeUps.self(queue), limit],
-    );
-    const reaped = words.map((word) => ({
-      id: `${queue}~${word.slice(0, 16)}` as TaskId,
-      state: word.charAt(16) === "D" ? ("dead" as const) : ("ready" as const),
-    }));
-    for (const { id, state } of reaped)
-      if (state === "dead") this.#wakeUps.tell({ kind: "finished", id, state });
-    if (reaped.some(({ state }) => state === "ready")) this.#wakeUps.readied(queue, woken);
-    return { reaped, more: more === 1 };
-  }
-
-  async #purge(queue: QueueName, state: Exclude<TaskState, "leased">, limit: number): Promise<PruneReply> {
-    const args = [this.#store.shift, state, limit];
-    const [, pruned, more] = await this.#store.timed<[number, number, number]>(SCRIPTS.purge, queue, args);
-    return { pruned, more: more === 1 };
   }
 
   async #move(queue: QueueName, verb: "cancel" | "requeue", ids: readonly TaskId[]): Promise<Moved> {
