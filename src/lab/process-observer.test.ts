@@ -44,7 +44,8 @@ describe("process observer", () => {
     await wait(10);
     const seen = await observer.stop();
 
-    expect(seen.seconds).toBeGreaterThanOrEqual(0.03);
+    // A timer may fire a fraction of a millisecond before its time.
+    expect(seen.seconds).toBeGreaterThan(0.028);
     expect(seen.cpu).toBeGreaterThan(0);
     expect(seen.rssBytesMax).toBeGreaterThan(1e6);
     expect(Number.isFinite(seen.rssSlopeBytesPerS)).toBe(true);

@@ -20,7 +20,8 @@ interface Line {
 /** Removes finished tasks that the retention no longer keeps, oldest first, and keys past their time. */
 export function prune(engine: Engine, queue: QueueState, limit: number): PruneReply {
   const now = engine.clock.now();
-  const moreKeys = forgetKeys(queue, now, limit);
+  // A full step of them, whatever the limit on tasks: who asks for one task is not told of more for the sake of keys.
+  const moreKeys = forgetKeys(queue, now, LIMITS.stepMax);
   const { retention } = queue.config;
   const lines = [
     lineOf(queue, "completed", retention.completedMs, retention.completedMax, limit),
