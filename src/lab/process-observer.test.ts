@@ -41,11 +41,11 @@ describe("process observer", () => {
     const observer = ProcessObserver.start(2);
 
     blockLoop(20);
-    await wait(10);
+    // Longer than the bound below asks for: a timer may fire a fraction of a millisecond before its time.
+    await wait(12);
     const seen = await observer.stop();
 
-    // A timer may fire a fraction of a millisecond before its time.
-    expect(seen.seconds).toBeGreaterThan(0.028);
+    expect(seen.seconds).toBeGreaterThanOrEqual(0.03);
     expect(seen.cpu).toBeGreaterThan(0);
     expect(seen.rssBytesMax).toBeGreaterThan(1e6);
     expect(Number.isFinite(seen.rssSlopeBytesPerS)).toBe(true);

@@ -1,4 +1,3 @@
-import { LIMITS } from "../task/limits.ts";
 import type { HeldTask } from "./held-task.ts";
 import type { Slots } from "./slots.ts";
 
@@ -27,8 +26,8 @@ const PATIENCE_MS = 20;
  * engine and of the next task back, with nothing to do meanwhile: so the worker claims ahead as many tasks as it gets
  * through in `aheadMs`. Measured with a handler that does nothing against Redis: docs/decisions/0005.
  *
- * The measure is the mean run of the last handlers. Tasks on their last attempt are never waited with: the death of
- * this process would cost them an attempt that nobody began.
+ * The measure is the mean run of the last handlers. Once a task on its last attempt is seen, nothing is claimed ahead until
+ * the handlers are measured anew: the death of this process costs those that wait an attempt that nobody began.
  */
 export class Turns {
   readonly #concurrency: number;
@@ -96,7 +95,7 @@ export class Turns {
   #judge(): void {
     const meanMs = Math.max(this.#ranMs / WINDOW, MEAN_MS_MIN);
     const most = meanMs > SHORT_MS ? 0 : (this.#concurrency * this.#aheadMs) / meanMs;
-    this.#slots.ahead = Math.floor(Math.min(most, AHEAD_MAX, LIMITS.claimMax));
+    this.#slots.ahead = Math.floor(Math.min(most, AHEAD_MAX));
     this.#ended = 0;
     this.#ranMs = 0;
   }
