@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { Broker } from "../../src/broker/broker.ts";
 import type { EnqueueResult } from "../../src/broker/requests.ts";
 import { RedisStorage } from "../../src/storage/redis/redis-storage.ts";
-import type { QueueName } from "../../src/task/ids.ts";
+import { newTaskId, type QueueName } from "../../src/task/ids.ts";
 import type { ClaimedTask } from "../../src/task/task.ts";
 import {
   aClaim,
@@ -261,6 +261,8 @@ describe("a claim that is parked", () => {
   });
 });
 
+const PROMOTED = "promoted" as QueueName;
+
 describe("what comes due", () => {
   it("wakes a claim in another process in its moment", async () => {
     const [here, there] = await twoBrokers();
@@ -273,6 +275,25 @@ describe("what comes due", () => {
     expect(late.length).toBe(20);
     expect(Math.min(...late)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...late)).toBeLessThan(500);
+  });
+
+  it("is told to who waits in another process by the one that promotes it", async () => {
+    const options = { url: await redisUrl(), prefix: freshPrefix(), onWarning: () => {} };
+    const [here, there] = [await RedisStorage.open(options), await RedisStorage.open(options)];
+    try {
+      const events: string[] = [];
+      here.subscribe(({ kind }) => events.push(kind));
+      here.setWaiting(PROMOTED, true);
+      await here.claim(PROMOTED, [{ max: 1 }]);
+      await there.enqueue(PROMOTED, [{ id: newTaskId(PROMOTED), payload: "1", delayMs: 50 }]);
+
+      await expect.poll(async () => (await there.promoteDue(PROMOTED, 500)).latenessMs.length).toBe(1);
+
+      await expect.poll(() => events).toContain("ready");
+    } finally {
+      await here.close();
+      await there.close();
+    }
   });
 
   it("is taken over from a process that was killed: its schedule, and the leases that it held", async () => {
